@@ -1,0 +1,103 @@
+//! `Store`: what the service tier calls. Every deployment is one.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, WriteBatch};
+
+use crate::StoreError;
+
+/// A key-value store that keeps the [`contract`](crate::contract).
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Reads one key.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    async fn read(&self, key: &Key, projection: Projection, consistency: Consistency) -> Result<Option<Entry>, StoreError>;
+
+    /// Reads many keys from one snapshot, in their order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    async fn read_many(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Option<Entry>>, StoreError>;
+
+    /// Reads one page.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    async fn scan(&self, scan: &Scan, consistency: Consistency) -> Result<Page, StoreError>;
+
+    /// Applies a batch, and answers once its outcome is durable. Dropping the future withdraws a batch that is still waiting;
+    /// one that was taken goes on.
+    ///
+    /// # Errors
+    /// [`StoreError::is_not_applied`] tells whether the batch certainly took no effect.
+    async fn write(&self, batch: Arc<WriteBatch>) -> Result<Outcome, StoreError>;
+
+    /// The revision up to which a stale read on this node shows all changes.
+    fn applied_revision(&self) -> Revision;
+
+    /// What the store says of itself; cheap, and it never waits for a write.
+    fn status(&self) -> Status;
+
+    /// Reads something small through the whole data tier and says how long it took.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    async fn probe(&self) -> Result<Duration, StoreError>;
+
+    /// Refuses new writes, finishes those that were taken, and releases the data. Can be called again.
+    ///
+    /// # Errors
+    /// The last flush failed; what was acknowledged is safe in the log all the same.
+    async fn shutdown(&self) -> Result<(), StoreError>;
+
+    /// Resolves when the store can't go on (a write or sync failed): the process must exit, since what the failed write left
+    /// behind is not known.
+    async fn failed(&self) -> String;
+}
+
+/// Whether a store serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It reads and writes.
+    Ready,
+    /// It reads; puts are refused since the disk is nearly full.
+    DiskFull,
+    /// It was opened on a full disk and only reads.
+    ReadOnly,
+    /// It is shutting down.
+    Stopping,
+    /// A write failed; the process is about to exit.
+    Failed,
+}
+
+impl State {
+    /// The state's name in answers and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::DiskFull => "disk_full",
+            Self::ReadOnly => "read_only",
+            Self::Stopping => "stopping",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a store says of itself.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The backend's name: `embedded`, `memory`.
+    pub backend: &'static str,
+    /// Whether it serves.
+    pub state: State,
+    /// The last applied revision.
+    pub applied: Revision,
+    /// Free bytes on the disk that holds the data, where there is one.
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes that the data takes on disk, where there is one.
+    pub disk_used_bytes: Option<u64>,
+}

@@ -1,0 +1,78 @@
+//! Every limit of kvstore, on one screen. A limit that a setting can change stands here with its default.
+
+/// Characters (Unicode scalar values) in a key, at most.
+pub const KEY_CHARS_MAX: usize = 255;
+/// Bytes of a value, at most, unless `max_value_bytes` says otherwise.
+pub const VALUE_BYTES_MAX_DEFAULT: usize = 16 << 20;
+/// Bytes of a request body, at most, unless `max_body_bytes` says otherwise.
+pub const BODY_BYTES_MAX_DEFAULT: usize = 64 << 20;
+/// Items in one batch.
+pub const BATCH_ITEMS_MAX: usize = 10_000;
+/// Keys in one read of many keys.
+pub const READ_KEYS_MAX: usize = 1_000;
+/// Entries in one page; a larger `limit` counts as this.
+pub const PAGE_ENTRIES_MAX: usize = 10_000;
+/// A page ends once its values reach this many bytes.
+pub const PAGE_BYTES_MAX: usize = 16 << 20;
+/// Records that one page may examine, expired ones included.
+pub const SCAN_RECORDS_MAX: usize = 100_000;
+/// Time that one page may spend on examining records.
+pub const SCAN_TIME_MS_MAX: u64 = 100;
+/// The longest time to live: ten years of 365 days.
+pub const TTL_SECONDS_MAX: u64 = 315_360_000;
+
+/// Characters in an idempotency key.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// How long an idempotency record is kept, in store time.
+pub const IDEMPOTENCY_KEPT_SECONDS: u64 = 24 * 60 * 60;
+/// Bytes of idempotency records that are kept; the oldest go first.
+pub const IDEMPOTENCY_BYTES_MAX: u64 = 1 << 30;
+
+/// A commit group ends at this many bytes of keys and values, or at one batch that is larger.
+pub const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Batches in one commit group.
+pub const GROUP_BATCHES_MAX: usize = 4_096;
+/// Batches that may wait for the committer.
+pub const QUEUE_BATCHES_MAX: usize = 16_384;
+/// How long a batch may wait for the committer before it is withdrawn (answered "not applied").
+pub const QUEUE_WAIT_MS_MAX: u64 = 5_000;
+/// How long a batch that the committer took may take before its outcome is reported as unknown.
+pub const COMMIT_WAIT_MS_MAX: u64 = 30_000;
+/// Values above this many bytes are kept apart from their key's record.
+pub const INLINE_VALUE_BYTES_MAX: usize = 4 << 10;
+/// Keys whose last change the committer remembers, so that headers loaded before queueing can be trusted.
+pub const RECENT_CHANGES_MAX: usize = 16_384;
+/// Expired entries that one reclaiming batch deletes.
+pub const RECLAIM_ITEMS_MAX: usize = 1_000;
+/// Below this much free disk space, writes other than deletes are refused.
+pub const FREE_SPACE_FLOOR_BYTES_DEFAULT: u64 = 256 << 20;
+/// Blocking reads from disk at one time.
+pub const DISK_READS_MAX: usize = 32;
+
+/// The memory budget when no setting gives one, in MiB.
+pub const MEMORY_MB_DEFAULT: u64 = 512;
+/// The smallest memory budget that is accepted, in MiB.
+pub const MEMORY_MB_MIN: u64 = 64;
+/// A wall clock that jumps further than this while running is reported, not adopted.
+pub const CLOCK_JUMP_SECONDS_MAX: u64 = 3_600;
+
+/// Connections held at one time.
+pub const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
+/// Time for the head of a request to arrive; also how long an idle connection is kept.
+pub const HEADER_TIMEOUT_MS_DEFAULT: u64 = 30_000;
+/// Time between two pieces of a body.
+pub const BODY_IDLE_TIMEOUT_MS_DEFAULT: u64 = 15_000;
+/// Time for a whole body.
+pub const BODY_TIMEOUT_MS_DEFAULT: u64 = 120_000;
+/// Time for one write of an answer to make progress.
+pub const SEND_TIMEOUT_MS_DEFAULT: u64 = 30_000;
+/// Bytes of the head of a request.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
+/// Header fields of a request.
+pub const HEADERS_MAX: usize = 64;
+/// How long a shutdown waits for requests that are under way.
+pub const DRAIN_MS_MAX_DEFAULT: u64 = 10_000;
+/// Nesting of a JSON body.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Errors listed in one problem document; the rest are counted.
+pub const PROBLEM_ERRORS_MAX: usize = 100;
