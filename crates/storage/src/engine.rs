@@ -63,6 +63,32 @@ pub struct Reclaimable {
     pub revision: Revision,
 }
 
+/// Whether the disk has room for writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Every write is taken.
+    Enough,
+    /// Free space is below the floor: deletes are taken, nothing else.
+    Low {
+        /// The floor.
+        floor_bytes: u64,
+    },
+    /// The engine was opened on a full disk and can't write at all until it is opened again.
+    ReadOnly {
+        /// The floor.
+        floor_bytes: u64,
+    },
+}
+
+/// The disk that holds the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes that are free to this process.
+    pub free_bytes: u64,
+    /// Bytes that the data takes.
+    pub used_bytes: u64,
+}
+
 /// Gauges of an engine, for metrics: names as in the documentation, values as they are now.
 pub type EngineStats = Vec<(&'static str, f64)>;
 
@@ -148,6 +174,16 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// The checkpoint can't be opened (the old contents stay), or the switch can't be saved.
     fn replace(&self, dir: &Path) -> Result<(), EngineError>;
+
+    /// Whether the disk has room for writes; cheap.
+    fn room(&self) -> Room {
+        Room::Enough
+    }
+
+    /// What the disk that holds the data has and gives, if there is one.
+    fn disk(&self) -> Option<Disk> {
+        None
+    }
 
     /// Gauges for metrics.
     fn stats(&self) -> EngineStats;

@@ -5,13 +5,22 @@
 
 mod budget;
 mod clock;
+mod committer;
+pub mod conformance;
 pub mod contract;
+mod embedded;
 mod engine;
 mod error;
+mod memory;
+mod metrics;
+mod open;
+mod reclaim;
+mod rocks;
 mod store;
 
 pub use budget::{Budget, MemoryPlan, Reservation};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use engine::{Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable};
+pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
+pub use open::{EmbeddedConfig, open_embedded, open_engine, open_memory, open_memory_engine};
 pub use store::{State, Status, Store};

@@ -48,6 +48,10 @@ pub const RECLAIM_ITEMS_MAX: usize = 1_000;
 pub const FREE_SPACE_FLOOR_BYTES_DEFAULT: u64 = 256 << 20;
 /// Blocking reads from disk at one time.
 pub const DISK_READS_MAX: usize = 32;
+/// Blocking reads of pages, or of many keys, at one time; each may hold a page in memory.
+pub const DISK_SCANS_MAX: usize = 8;
+/// How often expired entries are looked for.
+pub const RECLAIM_INTERVAL_MS: u64 = 1_000;
 
 /// The memory budget when no setting gives one, in MiB.
 pub const MEMORY_MB_DEFAULT: u64 = 512;
@@ -58,6 +62,8 @@ pub const CLOCK_JUMP_SECONDS_MAX: u64 = 3_600;
 
 /// Connections held at one time.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
+/// KV requests served at one time; more are refused at once, before their bodies are read.
+pub const REQUESTS_MAX_DEFAULT: usize = 4_096;
 /// Time for the head of a request to arrive; also how long an idle connection is kept.
 pub const HEADER_TIMEOUT_MS_DEFAULT: u64 = 30_000;
 /// Time between two pieces of a body.
@@ -76,3 +82,16 @@ pub const DRAIN_MS_MAX_DEFAULT: u64 = 10_000;
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Errors listed in one problem document; the rest are counted.
 pub const PROBLEM_ERRORS_MAX: usize = 100;
+
+/// Bytes of an answer that the client takes in: a page of escaped values with one value over its end fits.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Times that the client sends one write that has an idempotency key.
+pub const CLIENT_ATTEMPTS_MAX: u32 = 5;
+/// The longest wait of the client between two attempts, whatever `Retry-After` says.
+pub const CLIENT_RETRY_WAIT_MS_MAX: u64 = 10_000;
+/// How long the client waits for a connection.
+pub const CLIENT_CONNECT_MS_MAX: u64 = 5_000;
+/// How long the client waits for the next piece of an answer: longer than a write can stay undecided at the server.
+pub const CLIENT_READ_MS_MAX: u64 = 60_000;
+/// How long the client keeps an idle connection: less than the server does, so that a request seldom meets a closed one.
+pub const CLIENT_IDLE_MS_MAX: u64 = 15_000;

@@ -1,0 +1,272 @@
+//! The committer: the one thread that orders writes over an engine.
+//!
+//! It drains its queue into a group, has the engine evaluate and write the group with one sync, then answers every waiter. Each
+//! queued batch has one claim: either the committer takes it, or a time-out, a shutdown or a caller that went away withdraws it.
+//! It must not know what an engine is made of, and it never reads the disk for a batch that brought valid hints.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use kvstore_types::{
+    Outcome,
+    limits::{COMMIT_WAIT_MS_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX, QUEUE_BATCHES_MAX, QUEUE_WAIT_MS_MAX, RECLAIM_ITEMS_MAX},
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
+
+use crate::{Durability, Engine, EngineError, Proposal, StoreError, embedded::StoreTime, metrics::CommitterMetrics};
+
+/// The handle by which batches reach the committer's thread.
+pub(crate) struct Committer {
+    queue: SyncSender<Job>,
+    stopping: AtomicBool,
+    /// Why the store can't go on, once it can't.
+    failure: watch::Receiver<Option<String>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    metrics: CommitterMetrics,
+}
+
+enum Job {
+    Write(Box<Pending>),
+    Reclaim,
+    Stop,
+}
+
+struct Pending {
+    proposal: Proposal,
+    weight: usize,
+    claim: Arc<Claim>,
+    reply: oneshot::Sender<Result<Outcome, StoreError>>,
+}
+
+/// Who has a queued batch. It changes hands once.
+#[derive(Default)]
+struct Claim(AtomicU8);
+
+const QUEUED: u8 = 0;
+const TAKEN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl Claim {
+    fn change_to(&self, state: u8) -> bool {
+        self.0.compare_exchange(QUEUED, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Withdraws a batch whose caller went away while it was still waiting.
+struct WithdrawOnDrop(Arc<Claim>);
+
+impl Drop for WithdrawOnDrop {
+    fn drop(&mut self) {
+        self.0.change_to(WITHDRAWN);
+    }
+}
+
+impl Committer {
+    pub(crate) fn start<E: Engine>(engine: Arc<E>, time: Arc<StoreTime>) -> Result<Self, std::io::Error> {
+        let (queue, jobs) = sync_channel(QUEUE_BATCHES_MAX);
+        let (fail, failure) = watch::channel(None);
+        let metrics = CommitterMetrics::default();
+        let worker = Worker { engine, time, jobs, fail, metrics: metrics.clone(), carried: None };
+        let thread = std::thread::Builder::new().name("committer".into()).spawn(move || worker.run())?;
+        Ok(Self { queue, stopping: AtomicBool::new(false), failure, thread: Mutex::new(Some(thread)), metrics })
+    }
+
+    /// Queues a batch and waits for its outcome.
+    pub(crate) async fn submit(&self, proposal: Proposal) -> Result<Outcome, StoreError> {
+        self.check_open()?;
+        let claim = Arc::new(Claim::default());
+        let (reply, answer) = oneshot::channel();
+        let weight = proposal.batch.weight();
+        let pending = Pending { proposal, weight, claim: Arc::clone(&claim), reply };
+        match self.queue.try_send(Job::Write(Box::new(pending))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(StoreError::Overloaded("too many writes are waiting")),
+            Err(TrySendError::Disconnected(_)) => return Err(self.refusal()),
+        }
+        self.metrics.queued(1.0);
+        let withdraw = WithdrawOnDrop(claim);
+        let result = self.wait(answer, &withdraw.0).await;
+        self.metrics.queued(-1.0);
+        result
+    }
+
+    async fn wait(&self, mut answer: oneshot::Receiver<Result<Outcome, StoreError>>, claim: &Claim) -> Result<Outcome, StoreError> {
+        match timeout(Duration::from_millis(QUEUE_WAIT_MS_MAX), &mut answer).await {
+            Ok(answered) => return answered.unwrap_or_else(|_| Err(self.unanswered(claim))),
+            Err(_) if claim.change_to(WITHDRAWN) => return Err(StoreError::Overloaded("the write waited too long for its turn")),
+            Err(_) => {}
+        }
+        match timeout(Duration::from_millis(COMMIT_WAIT_MS_MAX), answer).await {
+            Ok(answered) => answered.unwrap_or_else(|_| Err(self.unanswered(claim))),
+            Err(_) => Err(StoreError::Unknown("the disk did not answer in time".into())),
+        }
+    }
+
+    /// The committer went away without an answer: what that means depends on whether it had taken the batch.
+    fn unanswered(&self, claim: &Claim) -> StoreError {
+        if claim.0.load(Ordering::Acquire) == TAKEN { StoreError::Unknown("the committer stopped".into()) } else { self.refusal() }
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.stopping.load(Ordering::Acquire) || self.failure.borrow().is_some() { Err(self.refusal()) } else { Ok(()) }
+    }
+
+    fn refusal(&self) -> StoreError {
+        match self.failure() {
+            Some(reason) => StoreError::Unavailable(reason),
+            None => StoreError::Stopping,
+        }
+    }
+
+    /// Has the engine delete expired entries, in turn with the writes. A full queue has better things to do: the next call will.
+    pub(crate) fn reclaim_soon(&self) {
+        let _ = self.queue.try_send(Job::Reclaim);
+    }
+
+    /// Why the store can't go on, if it can't.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Waits until the store can't go on.
+    pub(crate) async fn failed(&self) -> String {
+        let mut failure = self.failure.clone();
+        let reason = failure.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            // The committer ended in order: there will be no failure.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Refuses new batches, lets those that were queued before finish, and ends the thread. Blocks.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let Some(thread) = self.thread.lock().take() else { return };
+        // A full queue is being drained; a closed one belongs to a thread that has ended.
+        let _ = self.queue.send(Job::Stop);
+        if thread.join().is_err() {
+            tracing::error!("the committer panicked");
+        }
+    }
+}
+
+/// The thread's side.
+struct Worker<E> {
+    engine: Arc<E>,
+    time: Arc<StoreTime>,
+    jobs: Receiver<Job>,
+    fail: watch::Sender<Option<String>>,
+    metrics: CommitterMetrics,
+    /// A job that was received but did not fit the last group.
+    carried: Option<Job>,
+}
+
+impl<E: Engine> Worker<E> {
+    fn run(mut self) {
+        // A panic inside the engine leaves the outcome of a group open: the store must not go on.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve()));
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => drop(self.fail.send(Some(reason))),
+            Err(_) => drop(self.fail.send(Some("the committer panicked".into()))),
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), String> {
+        loop {
+            let Some(job) = self.carried.take().or_else(|| self.jobs.recv().ok()) else { return Ok(()) };
+            match job {
+                Job::Write(first) => {
+                    let group = self.gather(*first);
+                    self.commit(group)?;
+                }
+                Job::Reclaim => self.reclaim()?,
+                Job::Stop => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes what is queued, up to the limits of a group.
+    fn gather(&mut self, first: Pending) -> Vec<Pending> {
+        let mut bytes = first.weight;
+        let mut group = Vec::with_capacity(64);
+        take(&mut group, first);
+        while group.len() < GROUP_BATCHES_MAX {
+            match self.jobs.try_recv() {
+                Ok(Job::Write(next)) if bytes + next.weight <= GROUP_BYTES_MAX => {
+                    bytes += next.weight;
+                    take(&mut group, *next);
+                }
+                Ok(other) => {
+                    self.carried = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        group
+    }
+
+    fn commit(&self, group: Vec<Pending>) -> Result<(), String> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.metrics.group(group.len());
+        let (proposals, waiters): (Vec<_>, Vec<_>) = group.into_iter().map(|pending| (pending.proposal, pending.reply)).unzip();
+        match self.engine.apply(&proposals, self.time.now(), &[], Durability::Synced) {
+            Ok(outcomes) => {
+                for (waiter, outcome) in waiters.into_iter().zip(outcomes) {
+                    // A caller that went away does not need its answer.
+                    let _ = waiter.send(outcome.map_err(StoreError::from));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                for waiter in waiters {
+                    let _ = waiter.send(Err(StoreError::Unknown(reason.clone())));
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    fn reclaim(&self) -> Result<(), String> {
+        let now = self.time.now();
+        let due = match self.engine.due(now, RECLAIM_ITEMS_MAX) {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "expired entries can't be read, so their space is not freed");
+                return Ok(());
+            }
+        };
+        match self.engine.reclaim(&due, now, Durability::Synced) {
+            Ok(reclaimed) => self.metrics.reclaimed(reclaimed),
+            Err(error @ EngineError::Write(_)) => return Err(error.to_string()),
+            Err(error) => tracing::warn!(%error, "expired entries can't be read, so their space is not freed"),
+        }
+        Ok(())
+    }
+}
+
+fn take(group: &mut Vec<Pending>, pending: Pending) {
+    if pending.claim.change_to(TAKEN) {
+        group.push(pending);
+    }
+}

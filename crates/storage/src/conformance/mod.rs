@@ -1,0 +1,86 @@
+//! One suite for every backend: small named cases, each of which cites the clauses of the [`contract`](crate::contract) that it
+//! holds a store to.
+//!
+//! A backend brings a [`Fixture`]; [`run_all`] gives a fresh one to each case. The suite treats a store as a black box: it knows
+//! no backend, and engines are held to their own clauses in [`engine`]. It is public, so that stores in other crates can run it.
+
+#![expect(clippy::indexing_slicing, reason = "a suite of tests: an index out of range fails the case that did it")]
+
+mod atomicity;
+mod bed;
+mod check;
+mod conditions;
+mod durability;
+pub mod engine;
+mod expiry;
+mod idempotency;
+mod paging;
+mod racing;
+mod ranges;
+mod reading;
+mod report;
+mod runner;
+mod versions;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use async_trait::async_trait;
+
+pub use self::{
+    check::Stop,
+    report::{Report, Ruling, Verdict},
+    runner::{run_all, run_named},
+};
+use crate::{ManualClock, Store};
+
+/// A backend under test, with data of its own that no other case sees.
+#[async_trait]
+pub trait Fixture: Send + Sync + 'static {
+    /// The backend's name, for the report.
+    fn name(&self) -> &str;
+
+    /// The clock that the store runs on.
+    fn clock(&self) -> &ManualClock;
+
+    /// The store, open and empty at the first call; later calls give the same store.
+    async fn store(&self) -> Result<Arc<dyn Store>, Stop>;
+
+    /// Shuts the store down and opens the same data again. `None` where the backend keeps nothing.
+    async fn reopen(&self) -> Result<Option<Arc<dyn Store>>, Stop>;
+
+    /// Opens the data as a crash of the process at this moment would leave it: without a shutdown. `None` where that can't be had.
+    async fn crash(&self) -> Result<Option<Arc<dyn Store>>, Stop>;
+}
+
+/// Makes a fresh fixture for a case.
+pub type Factory<'a> = &'a (dyn Fn() -> Arc<dyn Fixture> + Send + Sync);
+
+type Running = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send>>;
+
+/// A case of the suite.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// What the store must do, as a name.
+    pub name: &'static str,
+    /// The clauses that it holds the store to.
+    pub clauses: &'static [&'static str],
+    run: fn(bed::Bed) -> Running,
+}
+
+/// Every case, in the order in which they run.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    [
+        atomicity::CASES,
+        racing::CASES,
+        reading::CASES,
+        ranges::CASES,
+        paging::CASES,
+        conditions::CASES,
+        versions::CASES,
+        expiry::CASES,
+        idempotency::CASES,
+        durability::CASES,
+    ]
+    .concat()
+}

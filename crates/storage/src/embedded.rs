@@ -1,0 +1,193 @@
+//! `Embedded`: a Store that is a committer over an Engine, on one node.
+//!
+//! Reads go from near to far: memory on the async worker, then the disk on a blocking thread, of which a bounded number run at a
+//! time. It knows no concrete engine.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use kvstore_types::{
+    Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch,
+    limits::{DISK_READS_MAX, DISK_SCANS_MAX},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError, committer::Committer,
+    reclaim::Housekeeper,
+};
+
+/// Store time on this node: it never goes back, and is never behind the last stamp.
+pub(crate) struct StoreTime {
+    clock: Arc<dyn Clock>,
+    seen: AtomicI64,
+}
+
+impl StoreTime {
+    fn new(clock: Arc<dyn Clock>, last: Timestamp) -> Self {
+        Self { clock, seen: AtomicI64::new(last.as_micros()) }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.clock.now().as_micros();
+        Timestamp::from_micros(self.seen.fetch_max(now, Ordering::AcqRel).max(now))
+    }
+}
+
+/// A committer over an engine.
+pub(crate) struct Embedded<E> {
+    engine: Arc<E>,
+    committer: Arc<Committer>,
+    time: Arc<StoreTime>,
+    /// Bounds blocking reads of single keys, and of pages, which hold more memory each.
+    reads: Semaphore,
+    scans: Semaphore,
+    housekeeper: Housekeeper,
+}
+
+impl<E: Engine> Embedded<E> {
+    /// Starts the committer and, if `reclaim_every` is set, the housekeeper that deletes expired entries.
+    pub(crate) fn start(engine: E, clock: Arc<dyn Clock>, reclaim_every: Option<Duration>) -> std::io::Result<Arc<dyn Store>> {
+        let engine = Arc::new(engine);
+        let time = Arc::new(StoreTime::new(clock, engine.position().stamp));
+        let committer = Arc::new(Committer::start(Arc::clone(&engine), Arc::clone(&time))?);
+        let housekeeper = Housekeeper::start(&engine, &committer, reclaim_every)?;
+        let (reads, scans) = (Semaphore::new(DISK_READS_MAX), Semaphore::new(DISK_SCANS_MAX));
+        Ok(Arc::new(Self { engine, committer, time, reads, scans, housekeeper }))
+    }
+
+    /// Runs a read in memory, and on a blocking thread where that does not do.
+    async fn far<T: Send + 'static>(
+        &self,
+        places: &Semaphore,
+        read: impl FnOnce(&E) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _place = places.acquire().await.map_err(|_| StoreError::Stopping)?;
+        let engine = Arc::clone(&self.engine);
+        tokio::task::spawn_blocking(move || read(&engine))
+            .await
+            .map_err(|error| StoreError::Read(error.to_string()))?
+            .map_err(StoreError::from)
+    }
+
+    /// What the committer would have to read, loaded by the request's own task.
+    async fn hints(&self, batch: &Arc<WriteBatch>) -> Result<Hints, StoreError> {
+        match self.engine.hints(batch, ReadTier::Memory) {
+            Err(EngineError::WouldBlock) => {
+                let batch = Arc::clone(batch);
+                self.far(&self.reads, move |engine| engine.hints(&batch, ReadTier::Disk)).await
+            }
+            near => near.map_err(StoreError::from),
+        }
+    }
+
+    fn check_room(&self, batch: &WriteBatch) -> Result<(), StoreError> {
+        match self.engine.room() {
+            Room::Enough => Ok(()),
+            Room::Low { .. } if batch.only_deletes() => Ok(()),
+            Room::Low { floor_bytes } | Room::ReadOnly { floor_bytes } => Err(StoreError::NoSpace { floor_bytes }),
+        }
+    }
+}
+
+#[async_trait]
+impl<E: Engine> Store for Embedded<E> {
+    async fn read(&self, key: &Key, projection: Projection, _: Consistency) -> Result<Option<Entry>, StoreError> {
+        let now = self.time.now();
+        match self.engine.get(key, projection, now, ReadTier::Memory) {
+            Err(EngineError::WouldBlock) => {
+                let key = key.clone();
+                self.far(&self.reads, move |engine| engine.get(&key, projection, now, ReadTier::Disk)).await
+            }
+            near => near.map_err(StoreError::from),
+        }
+    }
+
+    async fn read_many(&self, keys: &[Key], _: Consistency) -> Result<Vec<Option<Entry>>, StoreError> {
+        let (keys, now) = (keys.to_vec(), self.time.now());
+        self.far(&self.scans, move |engine| engine.get_many(&keys, now)).await
+    }
+
+    async fn scan(&self, scan: &Scan, _: Consistency) -> Result<Page, StoreError> {
+        let now = self.time.now();
+        match self.engine.scan(scan, now, ReadTier::Memory) {
+            Err(EngineError::WouldBlock) => {
+                let scan = scan.clone();
+                self.far(&self.scans, move |engine| engine.scan(&scan, now, ReadTier::Disk)).await
+            }
+            near => near.map_err(StoreError::from),
+        }
+    }
+
+    async fn write(&self, batch: Arc<WriteBatch>) -> Result<Outcome, StoreError> {
+        self.check_room(&batch)?;
+        let hints = Some(self.hints(&batch).await?);
+        self.committer.submit(Proposal { batch, hints }).await
+    }
+
+    fn applied_revision(&self) -> Revision {
+        self.engine.position().revision
+    }
+
+    fn status(&self) -> Status {
+        let state = if self.committer.failure().is_some() {
+            State::Failed
+        } else if self.committer.is_stopping() {
+            State::Stopping
+        } else {
+            match self.engine.room() {
+                Room::Enough => State::Ready,
+                Room::Low { .. } => State::DiskFull,
+                Room::ReadOnly { .. } => State::ReadOnly,
+            }
+        };
+        let disk = self.engine.disk();
+        Status {
+            backend: self.engine.name(),
+            state,
+            applied: self.applied_revision(),
+            disk_free_bytes: disk.map(|disk| disk.free_bytes),
+            disk_used_bytes: disk.map(|disk| disk.used_bytes),
+        }
+    }
+
+    async fn probe(&self) -> Result<Duration, StoreError> {
+        if let Some(reason) = self.committer.failure() {
+            return Err(StoreError::Unavailable(reason));
+        }
+        let start = Instant::now();
+        // Not through the bounded places for reads: an overloaded node is still healthy.
+        let engine = Arc::clone(&self.engine);
+        tokio::task::spawn_blocking(move || engine.meta("probe")).await.map_err(|error| StoreError::Read(error.to_string()))??;
+        Ok(start.elapsed())
+    }
+
+    async fn shutdown(&self) -> Result<(), StoreError> {
+        self.housekeeper.stop();
+        let (committer, engine) = (Arc::clone(&self.committer), Arc::clone(&self.engine));
+        tokio::task::spawn_blocking(move || {
+            committer.stop();
+            engine.flush()
+        })
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?
+        .map_err(StoreError::from)
+    }
+
+    async fn failed(&self) -> String {
+        self.committer.failed().await
+    }
+}
+
+impl<E> Drop for Embedded<E> {
+    fn drop(&mut self) {
+        self.housekeeper.stop();
+        self.committer.stop();
+    }
+}

@@ -1,0 +1,169 @@
+//! Applying a group: each batch is evaluated against what is stored and what the group changed before it; all of it is one RocksDB
+//! write with one sync.
+
+use std::collections::HashMap;
+
+use kvstore_types::{Change, Evaluation, Header, IdempotencyKey, IdempotencyRecord, Key, Outcome, Timestamp, evaluate, next_stamp};
+use rocksdb::WriteBatch;
+
+use super::{
+    generation::{Generation, write_error},
+    layout::{self, ENTRIES, EXPIRY, META, META_PREFIX, POSITION, Placement, Record, VALUES, expiry_key, value_key},
+    options::Shared,
+};
+use crate::{Durability, EngineError, Position, Proposal, ReadTier};
+
+type Outcomes = Vec<Result<Outcome, EngineError>>;
+
+pub(super) fn apply(
+    generation: &Generation,
+    proposals: &[Proposal],
+    proposed: Timestamp,
+    meta: &[(&str, &[u8])],
+    durability: Durability,
+) -> Result<Outcomes, EngineError> {
+    let mut group = Group::new(generation);
+    let outcomes = proposals.iter().map(|proposal| group.add(proposal, proposed)).collect();
+    if group.changes.is_empty() && meta.is_empty() {
+        return Ok(outcomes);
+    }
+    group.write(meta, durability)?;
+    Ok(outcomes)
+}
+
+/// A group on its way to disk.
+struct Group<'a> {
+    generation: &'a Generation,
+    write: WriteBatch,
+    position: Position,
+    /// The last change to each key, in the order of the group.
+    changes: Vec<Change<'a>>,
+    headers: HashMap<&'a Key, Option<Header>>,
+    requests: HashMap<&'a IdempotencyKey, IdempotencyRecord>,
+    request_bytes: u64,
+    /// Reused for each record.
+    record: Vec<u8>,
+}
+
+impl<'a> Group<'a> {
+    fn new(generation: &'a Generation) -> Self {
+        Self {
+            generation,
+            write: WriteBatch::default(),
+            position: generation.position(),
+            changes: Vec::new(),
+            headers: HashMap::new(),
+            requests: HashMap::new(),
+            request_bytes: 0,
+            record: Vec::new(),
+        }
+    }
+
+    /// Evaluates a batch and adds what it changes. An error is this batch's alone: nothing of it was added.
+    fn add(&mut self, proposal: &'a Proposal, proposed: Timestamp) -> Result<Outcome, EngineError> {
+        let current = self.current(proposal)?;
+        let key = proposal.batch.idempotency().map(|(key, _)| key);
+        let record = match key {
+            Some(key) => match self.requests.get(key) {
+                Some(record) => Some(record.clone()),
+                None => self.generation.request(key)?,
+            },
+            None => None,
+        };
+        let position = Position { revision: self.position.revision.next(), stamp: next_stamp(self.position.stamp, proposed) };
+        let Evaluation { outcome, changes, record } =
+            evaluate(&proposal.batch, &current, record.as_ref(), position.revision, position.stamp);
+        if changes.is_empty() {
+            return Ok(outcome);
+        }
+        for change in changes {
+            self.change(change)?;
+        }
+        if let (Some(key), Some(record)) = (key, record) {
+            self.request_bytes += self.generation.put_request(&mut self.write, key, &record)?;
+            self.requests.insert(key, record);
+        }
+        self.position = position;
+        Ok(outcome)
+    }
+
+    /// The stored header of each item's key, as the group has left it so far.
+    fn current(&self, proposal: &'a Proposal) -> Result<Vec<Option<Header>>, EngineError> {
+        let recent = self.generation.recent.lock();
+        let items = proposal.batch.items().iter().enumerate();
+        items
+            .map(|(index, item)| {
+                if let Some(header) = self.headers.get(&item.key) {
+                    return Ok(*header);
+                }
+                let hint = proposal.hints.as_ref().and_then(|hints| {
+                    let header = hints.headers.get(index)?;
+                    recent.unchanged_since(&item.key, hints.as_of).then_some(*header)
+                });
+                // What changed since the hint was taken is still in memory, mostly.
+                hint.map_or_else(|| self.generation.stored_header(&item.key, ReadTier::Disk), Ok)
+            })
+            .collect()
+    }
+
+    fn change(&mut self, change: Change<'a>) -> Result<(), EngineError> {
+        let key = &change.item.key;
+        let (entries, values, expiry) =
+            (self.generation.family(ENTRIES)?, self.generation.family(VALUES)?, self.generation.family(EXPIRY)?);
+        if let Some(before) = change.before {
+            if Placement::of(before.value_len) == Placement::Apart {
+                self.write.delete_cf(values, value_key(key, before.revision));
+            }
+            if let Some(at) = before.expires_at {
+                self.write.delete_cf(expiry, expiry_key(key, before.revision, at));
+            }
+        }
+        match change.after {
+            Some((header, value)) => {
+                Record::encode(&header, value, &mut self.record);
+                self.write.put_cf(entries, key, &self.record);
+                if Placement::of(header.value_len) == Placement::Apart {
+                    self.write.put_cf(values, value_key(key, header.revision), value);
+                }
+                if let Some(at) = header.expires_at {
+                    self.write.put_cf(expiry, expiry_key(key, header.revision, at), []);
+                }
+            }
+            None => self.write.delete_cf(entries, key),
+        }
+        self.headers.insert(key, change.after.map(|(header, _)| header));
+        self.changes.push(change);
+        Ok(())
+    }
+
+    /// Writes the group, then makes it visible in the order that keeps the cache exact.
+    fn write(mut self, meta: &[(&str, &[u8])], durability: Durability) -> Result<(), EngineError> {
+        let generation = self.generation;
+        let family = generation.family(META)?;
+        for (name, value) in meta {
+            self.write.put_cf(family, [META_PREFIX, name].concat(), value);
+        }
+        let mut request_bytes = generation.request_bytes.lock();
+        let total = *request_bytes + self.request_bytes;
+        self.write.put_cf(family, POSITION, layout::encode_position(self.position, total));
+        for change in &self.changes {
+            generation.cache.begin_write(&change.item.key);
+        }
+        let options = Shared::write_options(durability == Durability::Synced);
+        // On an error the keys stay open in the cache: readers go to the engine until the process ends.
+        generation.db.write_opt(self.write, &options).map_err(write_error)?;
+        *request_bytes = total;
+        let mut recent = generation.recent.lock();
+        for change in &self.changes {
+            let key = &change.item.key;
+            // A key that the group changes twice is published with its last state both times.
+            let last = self.headers.get(key).copied().flatten();
+            let entry = change.after.filter(|(header, _)| Some(header.revision) == last.map(|last| last.revision));
+            generation.cache.end_write(key, entry);
+            recent.note(key, last.map_or(self.position.revision, |header| header.revision));
+        }
+        drop(recent);
+        generation.publish(self.position);
+        Ok(())
+    }
+}

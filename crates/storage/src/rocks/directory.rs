@@ -1,0 +1,148 @@
+//! The data directory: whose it is, which format it has, who holds it, and which database in it is the current one.
+//!
+//! ```text
+//! LOCK          held by the process that uses the directory
+//! IDENTITY      the format and a random id
+//! CURRENT       the name of the current database, once it is not the first
+//! db-000001/    RocksDB
+//! damaged/      tails that were cut off a damaged log
+//! ```
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::OpenError;
+
+/// The newest format that this version reads and writes.
+const FORMAT: u32 = 1;
+const FIRST: &str = "db-000001";
+
+/// A data directory that this process holds.
+pub(super) struct DataDirectory {
+    root: PathBuf,
+    /// The lock goes with the file handle.
+    _lock: File,
+}
+
+impl DataDirectory {
+    pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
+        let unusable = |error: io::Error| OpenError::Unusable { path: root.to_owned(), reason: error.to_string() };
+        let identity = root.join("IDENTITY");
+        // Asked before anything is made: a directory of somebody else's is left as it was.
+        if !identity.exists() && holds_foreign_files(root).map_err(unusable)? {
+            return Err(OpenError::NotOurs(root.to_owned()));
+        }
+        fs::create_dir_all(root).map_err(unusable)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join("LOCK")).map_err(unusable)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(OpenError::InUse(root.to_owned()));
+        }
+        if identity.exists() {
+            check_identity(root, &fs::read_to_string(&identity).map_err(unusable)?)?;
+        } else {
+            write_atomically(&identity, &new_identity().map_err(unusable)?).map_err(unusable)?;
+        }
+        let directory = Self { root: root.to_owned(), _lock: lock };
+        directory.remove_leftovers();
+        Ok(directory)
+    }
+
+    /// The current database's directory.
+    pub(super) fn current(&self) -> PathBuf {
+        let name = fs::read_to_string(self.root.join("CURRENT")).unwrap_or_else(|_| FIRST.into());
+        self.root.join(name.trim())
+    }
+
+    /// Where cut tails are put.
+    pub(super) fn damaged(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
+    /// Copies a checkpoint in, under a name of its own. It is not current yet.
+    pub(super) fn adopt(&self, checkpoint: &Path) -> io::Result<PathBuf> {
+        let current = self.current();
+        let number = current.file_name().and_then(|name| name.to_str()?.strip_prefix("db-")?.parse::<u64>().ok()).unwrap_or(1);
+        let next = self.root.join(format!("db-{:06}", number + 1));
+        if next.exists() {
+            fs::remove_dir_all(&next)?;
+        }
+        fs::create_dir(&next)?;
+        for file in fs::read_dir(checkpoint)? {
+            let file = file?;
+            let target = next.join(file.file_name());
+            fs::copy(file.path(), &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+        File::open(&next)?.sync_all()?;
+        Ok(next)
+    }
+
+    /// Makes a database the current one. It is that from the moment the rename is on disk.
+    pub(super) fn switch_to(&self, database: &Path) -> io::Result<()> {
+        let name = database.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
+        write_atomically(&self.root.join("CURRENT"), &format!("{name}\n"))
+    }
+
+    /// Removes a database that did not become the current one.
+    pub(super) fn discard(&self, database: &Path) {
+        if let Err(error) = fs::remove_dir_all(database) {
+            tracing::warn!(path = %database.display(), %error, "a copy that is not needed could not be removed; remove it by hand");
+        }
+    }
+
+    /// Databases other than the current one were left by a crash during a replacement.
+    fn remove_leftovers(&self) {
+        let current = self.current();
+        let Ok(files) = fs::read_dir(&self.root) else { return };
+        for path in files.flatten().map(|file| file.path()) {
+            let is_database = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("db-"));
+            if is_database && path != current && current.exists() {
+                self.discard(&path);
+            }
+        }
+    }
+}
+
+/// Whether the directory exists and holds anything but what an interrupted first start leaves.
+fn holds_foreign_files(root: &Path) -> io::Result<bool> {
+    match fs::read_dir(root) {
+        Ok(files) => {
+            let names: Vec<_> = files.map(|file| file.map(|file| file.file_name())).collect::<Result<_, _>>()?;
+            // A new file system has lost+found.
+            Ok(names.iter().any(|name| !["LOCK", "IDENTITY.new", "lost+found"].iter().any(|ours| name == ours)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn check_identity(root: &Path, text: &str) -> Result<(), OpenError> {
+    let format = text.lines().find_map(|line| line.strip_prefix("kvstore format ")?.trim().parse::<u32>().ok());
+    match format {
+        Some(FORMAT) => Ok(()),
+        Some(found) if found > FORMAT => Err(OpenError::Newer { path: root.to_owned(), found, known: FORMAT }),
+        _ => Err(OpenError::NotOurs(root.to_owned())),
+    }
+}
+
+fn new_identity() -> io::Result<String> {
+    let mut id = [0_u8; 16];
+    getrandom::fill(&mut id).map_err(io::Error::other)?;
+    Ok(format!("kvstore format {FORMAT}\nid {:032x}\n", u128::from_be_bytes(id)))
+}
+
+/// A reader finds the old contents or the new, also after a power loss.
+fn write_atomically(path: &Path, contents: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(contents.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    File::open(parent)?.sync_all()
+}
