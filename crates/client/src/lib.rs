@@ -1,1 +1,29 @@
-//! stub
+//! The Rust client of kvstore: the outgoing side of the wire contract, for the command line, tests and tools.
+//!
+//! It knows HTTP and the data model's types, and nothing of how the server is built. It reads no environment and no files.
+//! A write is never repeated by itself, unless it carries an idempotency key; every error tells what became of the write.
+
+mod address;
+mod batch;
+mod client;
+mod delete;
+mod entry;
+mod error;
+mod get;
+mod health;
+mod import_line;
+mod pages;
+mod put;
+mod read_many;
+mod send;
+
+pub use address::AddressError;
+pub use batch::{BatchAnswer, BatchItem};
+pub use client::Client;
+pub use delete::DeleteOptions;
+pub use entry::{Entry, RawEntry};
+pub use error::{ClientError, Fault, Problem, WriteOutcome};
+pub use health::Health;
+pub use import_line::ImportLineError;
+pub use pages::{PageQuery, Pages};
+pub use put::{PutAnswer, PutOptions};

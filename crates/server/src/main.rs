@@ -1,2 +1,26 @@
-//! stub
-fn main() {}
+//! The binary `kvstore`: the command line, settings, wiring and telemetry. What it does lies in the other crates.
+
+mod app;
+mod banner;
+mod commands;
+mod exit;
+mod resources;
+mod settings;
+mod shutdown;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The system's allocator gives memory back slowly under churn from many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    match commands::run(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error).into(),
+    }
+}

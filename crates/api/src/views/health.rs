@@ -1,0 +1,112 @@
+//! `GET /health/`: what this node says of itself, asked through the whole data tier.
+
+use axum::extract::Request;
+use http::StatusCode;
+use kvstore_service::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    api::Api,
+    errors::Problem,
+    openapi::schemas,
+    query::Query,
+    respond::{self, Response},
+};
+
+/// What a node says of itself.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `healthy`, `degraded` where it reads but refuses some writes, or `unhealthy`.
+    #[schema(example = "healthy")]
+    status: &'static str,
+    cluster: Cluster,
+    storage: Storage,
+}
+
+/// The nodes that hold the data together.
+#[derive(Serialize, ToSchema)]
+struct Cluster {
+    replication_enabled: bool,
+    total_nodes: u32,
+    healthy_nodes: u32,
+    unhealthy_nodes: u32,
+    required_for_quorum: u32,
+    has_quorum: bool,
+    can_accept_writes: bool,
+    automatic_failover_enabled: bool,
+    /// The URL of the node that orders writes.
+    leader: Option<String>,
+    nodes: Vec<Node>,
+}
+
+/// One node.
+#[derive(Serialize, ToSchema)]
+struct Node {
+    url: String,
+    healthy: bool,
+}
+
+/// The data tier.
+#[derive(Serialize, ToSchema)]
+struct Storage {
+    /// The backend's name.
+    #[schema(example = "embedded")]
+    backend: &'static str,
+    /// `ready`, `disk_full`, `read_only`, `stopping` or `failed`.
+    #[schema(example = "ready")]
+    state: &'static str,
+    /// How long a small read took; null where it failed.
+    latency_ms: Option<f64>,
+    applied_revision: u64,
+    disk_free_bytes: Option<u64>,
+    disk_used_bytes: Option<u64>,
+}
+
+/// The node's health
+#[utoipa::path(
+    get,
+    path = "/kv-store/v1/health/",
+    tag = "operation",
+    security(()),
+    responses(
+        (status = 200, description = "The node can serve", body = Health),
+        (status = 503, description = "The node can't serve", content((Health = "application/json"), (schemas::Problem = "application/problem+json"))),
+        schemas::CommonProblems,
+    ),
+)]
+pub(crate) async fn health(api: &Api, request: Request) -> Result<Response, Problem> {
+    Query::parse(request.uri().query(), &[])?;
+    let health = api.service.health().await;
+    let can_serve = health.can_serve();
+    let (status_code, status) = match health.status.state {
+        State::Ready if can_serve => (StatusCode::OK, "healthy"),
+        _ if can_serve => (StatusCode::OK, "degraded"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+    };
+    let document = Health {
+        status,
+        cluster: Cluster {
+            replication_enabled: false,
+            total_nodes: 1,
+            healthy_nodes: can_serve.into(),
+            unhealthy_nodes: (!can_serve).into(),
+            required_for_quorum: 1,
+            has_quorum: can_serve,
+            can_accept_writes: health.can_accept_writes(),
+            automatic_failover_enabled: false,
+            leader: Some(api.options.node_url.clone()),
+            nodes: vec![Node { url: api.options.node_url.clone(), healthy: can_serve }],
+        },
+        storage: Storage {
+            backend: health.status.backend,
+            state: health.status.state.as_str(),
+            latency_ms: health.probe.map(|took| (took.as_secs_f64() * 1e6).round() / 1e3),
+            applied_revision: health.status.applied.0,
+            disk_free_bytes: health.status.disk_free_bytes,
+            disk_used_bytes: health.status.disk_used_bytes,
+        },
+    };
+    let bytes = serde_json::to_vec(&document).unwrap_or_default();
+    Ok(respond::plain(status_code, "application/json", bytes))
+}

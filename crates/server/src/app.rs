@@ -1,0 +1,130 @@
+//! All wiring of a server, from top to bottom: settings in, an exit code out.
+
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use kvstore_api::{ApiOptions, ServeOptions};
+use kvstore_service::{Limits, Service};
+use kvstore_storage::{Budget, EmbeddedConfig, MemoryPlan, Store, SystemClock, open_embedded};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    banner::{self, Banner},
+    exit::{Exit, Fatal},
+    resources,
+    settings::Settings,
+    shutdown::Signals,
+    telemetry,
+};
+
+/// After a failed write the process exits; this is what those who wait for an answer get.
+const FAILED_DRAIN: Duration = Duration::from_secs(1);
+
+/// Serves until a signal comes or the store fails.
+/// `unknown` names variables that look like settings and are none.
+pub(crate) fn serve(settings: Settings, unknown: &[String]) -> anyhow::Result<Exit> {
+    telemetry::start_logs(&settings.log)?;
+    for name in unknown {
+        tracing::warn!(name, "this variable is not a setting and is ignored; `kvstore serve --help` lists the settings");
+    }
+    resources::raise_open_files();
+    let metrics = telemetry::start_metrics()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("kvstore")
+        .enable_all()
+        .build()
+        .context("the threads of the server can't be started")?;
+    let exit = runtime.block_on(run(settings, metrics));
+    // A blocking read that hangs on a broken disk must not keep the process.
+    runtime.shutdown_timeout(FAILED_DRAIN);
+    exit
+}
+
+async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Exit> {
+    let signals = Signals::register().context("signals can't be caught")?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(signals.watch(shutdown.clone()));
+    tokio::spawn(telemetry::upkeep(metrics.clone()));
+
+    let plan = MemoryPlan::from_mb(settings.memory_mb);
+    let store = open_store(&settings, plan).await?;
+    let limits = Limits { value_bytes_max: settings.max_value_bytes, body_bytes_max: settings.max_body_bytes };
+    let service = Service::new(Arc::clone(&store), Budget::new(plan.in_flight), limits);
+
+    let listener = match TcpListener::bind(settings.listen).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            close(&*store).await;
+            let listen = settings.listen;
+            return Err(Fatal::new(
+                Exit::Listen,
+                format!("can't listen on {listen}: {error}; stop what uses it, or choose another with --listen"),
+            )
+            .into());
+        }
+    };
+    let address = listener.local_addr().context("the listener has no address")?;
+    let options = api_options(&settings, address, telemetry::renderer(metrics));
+    let router = kvstore_api::router(service, options);
+    announce(&settings, address);
+
+    let serving = kvstore_api::serve(listener, router, serve_options(&settings), shutdown.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        served = &mut serving => {
+            let left = served.context("serving failed")?;
+            if left > 0 {
+                tracing::warn!(connections = left, "connections that did not end in time were closed");
+            }
+            close(&*store).await;
+            tracing::info!("stopped");
+            Ok(Exit::Ok)
+        }
+        reason = store.failed() => {
+            tracing::error!(reason, "the store failed; the process exits, since what the failed write left behind is not known. Check the disk, then start again");
+            shutdown.cancel();
+            // Those who wait are told that their outcome is unknown, if they take the answer now.
+            let _ = tokio::time::timeout(FAILED_DRAIN, serving).await;
+            Err(Fatal::new(Exit::StoreFailed, format!("the store failed: {reason}; check the disk, then start again")).into())
+        }
+    }
+}
+
+async fn open_store(settings: &Settings, memory: MemoryPlan) -> anyhow::Result<Arc<dyn Store>> {
+    let config =
+        EmbeddedConfig { memory, free_space_floor_bytes: settings.free_space_floor_mb << 20, ..EmbeddedConfig::new(&settings.data_dir) };
+    let opened = tokio::task::spawn_blocking(move || open_embedded(&config, Arc::new(SystemClock::default())));
+    Ok(opened.await.context("opening the store broke off")?.map_err(Fatal::from)?)
+}
+
+async fn close(store: &dyn Store) {
+    if let Err(error) = store.shutdown().await {
+        tracing::error!(%error, "the last flush failed; what was acknowledged is safe in the log");
+    }
+}
+
+fn api_options(settings: &Settings, address: std::net::SocketAddr, render_metrics: Arc<dyn Fn() -> String + Send + Sync>) -> ApiOptions {
+    ApiOptions {
+        token: settings.token.clone(),
+        allowed_hosts: settings.allowed_hosts.clone(),
+        listen: address,
+        cors_origins: settings.cors_origins.clone(),
+        node_url: settings.node_url.clone().unwrap_or_else(|| format!("http://{}/kv-store/v1", banner::reachable(address))),
+        render_metrics,
+        ..ApiOptions::default()
+    }
+}
+
+fn serve_options(settings: &Settings) -> ServeOptions {
+    ServeOptions { max_connections: settings.max_connections, drain: Duration::from_millis(settings.drain_ms), ..ServeOptions::default() }
+}
+
+fn announce(settings: &Settings, address: std::net::SocketAddr) {
+    let data_dir: PathBuf = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+    let banner = Banner { address, data_dir: &data_dir, memory_mb: settings.memory_mb, needs_token: settings.token.is_some() };
+    // A closed stderr is no reason not to serve.
+    let _ = std::io::stderr().write_all(banner.text().as_bytes());
+    tracing::info!(%address, data_dir = %data_dir.display(), "serving");
+}

@@ -1,0 +1,146 @@
+//! `kvstore list`: a range of keys, page by page, so that its length does not matter.
+
+use std::io::{self, BufWriter, Write};
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
+use kvstore_client::{Entry, PageQuery, Pages};
+use kvstore_types::{Key, limits};
+
+use super::{
+    connect::{Server, explain, parse_key},
+    output::{self, Form},
+};
+use crate::exit::Exit;
+
+/// Entries in a table, unless --limit says otherwise: what a person looks at.
+const TABLE_ENTRIES: usize = 100;
+/// Characters of a value in a table.
+const TABLE_VALUE_CHARS: usize = 80;
+
+/// List keys and values in the order of their keys
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only keys that begin with this
+    #[arg(long, short, value_name = "TEXT")]
+    prefix: Option<String>,
+
+    /// Only this key and those after it
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    start: Option<Key>,
+
+    /// Only this key and those before it
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    end: Option<Key>,
+
+    /// At most this many entries [default: 100 in a table, all otherwise]
+    #[arg(long, short = 'n', value_name = "N")]
+    limit: Option<usize>,
+
+    /// From the last key to the first
+    #[arg(long, short)]
+    reverse: bool,
+
+    /// Without values
+    #[arg(long, short)]
+    keys_only: bool,
+
+    /// The form [default: table on a terminal, plain otherwise]
+    #[arg(long, short, value_name = "FORM")]
+    output: Option<Form>,
+
+    #[command(flatten)]
+    server: Server,
+}
+
+impl List {
+    pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        let form = self.output.unwrap_or(if output::to_terminal() { Form::Table } else { Form::Plain });
+        let limit = self.limit.unwrap_or(if form == Form::Table { TABLE_ENTRIES } else { usize::MAX });
+        // A table learns from one entry more whether there are others.
+        let asked = if form == Form::Table { limit.saturating_add(1) } else { limit };
+        let pages = self.server.client()?.pages(&PageQuery {
+            start: self.start,
+            end: self.end,
+            prefix: self.prefix,
+            page_entries_max: Some(asked.clamp(1, limits::PAGE_ENTRIES_MAX)),
+            reverse: self.reverse,
+            keys_only: self.keys_only,
+        });
+        match form {
+            Form::Table => print_table(pages, limit).await?,
+            Form::Plain => print_lines(pages, limit, plain_line).await?,
+            Form::Json => print_lines(pages, limit, json_line).await?,
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+async fn print_lines(
+    mut pages: Pages,
+    limit: usize,
+    line: impl Fn(&mut BufWriter<io::StdoutLock<'static>>, &Entry) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut left = limit;
+    while left > 0
+        && let Some(entries) = pages.next_page().await.map_err(explain)?
+    {
+        for entry in entries.iter().take(left) {
+            line(&mut out, entry)?;
+        }
+        left = left.saturating_sub(entries.len());
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn plain_line(out: &mut BufWriter<io::StdoutLock<'static>>, entry: &Entry) -> io::Result<()> {
+    out.write_all(output::escape(entry.key.as_bytes()).as_bytes())?;
+    if let Some(value) = &entry.value {
+        out.write_all(b"\t")?;
+        out.write_all(output::escape(value).as_bytes())?;
+    }
+    out.write_all(b"\n")
+}
+
+fn json_line(out: &mut BufWriter<io::StdoutLock<'static>>, entry: &Entry) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, entry)?;
+    out.write_all(b"\n")
+}
+
+async fn print_table(mut pages: Pages, limit: usize) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    while rows.len() <= limit
+        && let Some(entries) = pages.next_page().await.map_err(explain)?
+    {
+        rows.extend(entries.iter().map(row));
+    }
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let shown = rows.len();
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["KEY", "VALUE", "VERSION", "REVISION", "UPDATED"]);
+    table.add_rows(rows);
+    writeln!(io::stdout(), "{table}")?;
+    if more {
+        writeln!(io::stderr(), "the first {shown} entries; there are more: use --limit, --start or a pipe")?;
+    }
+    Ok(())
+}
+
+fn row(entry: &Entry) -> [String; 5] {
+    let value = entry.value.as_deref().map(|value| {
+        // More is cut off below: a large value is not escaped whole for its beginning.
+        let head = value.get(..TABLE_VALUE_CHARS * 4).unwrap_or(value);
+        output::shorten(&output::escape(head), TABLE_VALUE_CHARS)
+    });
+    [
+        output::escape(entry.key.as_bytes()),
+        value.unwrap_or_default(),
+        entry.version.to_string(),
+        entry.revision.to_string(),
+        entry.updated_at.clone(),
+    ]
+}

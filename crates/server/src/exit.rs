@@ -1,0 +1,77 @@
+//! `Exit`: every code that the binary exits with, and how an error is shown before it does.
+
+use std::io::{ErrorKind, Write};
+
+use kvstore_storage::OpenError;
+
+/// Why the process ends. Scripts rely on the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// It did what was asked; of a server: it was told to stop, and stopped in order.
+    Ok = 0,
+    /// The key is absent (`get`, `delete`), or the node says it is unhealthy (`health`).
+    Absent = 1,
+    /// Wrong usage or settings, a server that can't be reached, or a request that it refused.
+    Error = 2,
+    /// `serve`: the data directory can't be used: in use, not writable, not ours, of a newer version.
+    DataDir = 3,
+    /// `serve`: the data is damaged.
+    Damaged = 4,
+    /// `serve`: a write or sync failed while running, so what it left behind is not known.
+    StoreFailed = 5,
+    /// `serve`: the address can't be listened on.
+    Listen = 6,
+    /// `serve`: a second signal came before the shutdown was done.
+    Killed = 130,
+}
+
+/// The list for `kvstore serve --help`.
+pub(crate) const SERVE_HELP: &str = "Exit codes: 0 stopped by a signal; 2 wrong usage or settings; 3 the data directory can't be used; \
+4 the data is damaged; 5 a write or sync failed while running; 6 the address can't be listened on; 130 a second signal cut the shutdown short.\n\
+Settings: flags go before the environment, the environment before the file, the file before the defaults.";
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Fatal {
+    exit: Exit,
+    message: String,
+}
+
+impl Fatal {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+}
+
+impl From<OpenError> for Fatal {
+    fn from(error: OpenError) -> Self {
+        let exit = match &error {
+            OpenError::InUse(_) | OpenError::Unusable { .. } | OpenError::NotOurs(_) | OpenError::Newer { .. } => Exit::DataDir,
+            OpenError::Damaged(_) => Exit::Damaged,
+            OpenError::Other(_) => Exit::DataDir,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+/// Shows an error on stderr and says how to exit.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(closed) {
+        // Whoever read our output has seen enough (`kvstore list | head`).
+        return Exit::Ok;
+    }
+    // Nothing is left to do if stderr is closed too.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    error.downcast_ref::<Fatal>().map_or(Exit::Error, |fatal| fatal.exit)
+}
