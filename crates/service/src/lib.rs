@@ -15,7 +15,7 @@ pub use batch_put::{BatchAnswer, BatchPut};
 pub use delete_value::{DeleteAnswer, DeleteValue};
 pub use error::ServiceError;
 pub use health::Health;
-pub use kvstore_storage::{Budget, Reservation, State, Status, Store};
+pub use kvstore_storage::{Budget, Reservation, State, Status, Store, StoreError};
 pub use put_value::{PutAnswer, PutValue};
 pub use read_many::ManyAnswer;
 pub use read_range::RangeAnswer;

@@ -1,0 +1,162 @@
+//! A memory cgroup with a limit, in either version of the kernel's interface. What ran in it must have ended before it can go.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::{process::Command, task::JoinHandle};
+
+const ROOT: &str = "/sys/fs/cgroup";
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// A cgroup. It is removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    version: Version,
+    dir: PathBuf,
+}
+
+impl Cgroup {
+    /// Makes a cgroup with this limit.
+    ///
+    /// # Errors
+    /// There is no memory controller, or it can't be written; the message says which.
+    pub(crate) fn create(name: &str, limit_bytes: u64) -> Result<Self> {
+        let (version, parent) = find()?;
+        let dir = parent.join(format!("kvstore-bench-{}-{name}", std::process::id()));
+        fs::create_dir(&dir).with_context(|| format!("making the memory cgroup {}", dir.display()))?;
+        let group = Self { version, dir };
+        match version {
+            Version::One => {
+                group.write("memory.limit_in_bytes", &limit_bytes.to_string())?;
+                // Only there where swap is accounted for.
+                let _ = group.write("memory.memsw.limit_in_bytes", &limit_bytes.to_string());
+            }
+            Version::Two => {
+                group.write("memory.max", &limit_bytes.to_string())?;
+                let _ = group.write("memory.swap.max", "0");
+            }
+        }
+        Ok(group)
+    }
+
+    /// A command that moves itself into the cgroup before it becomes the program, so that every byte is counted.
+    pub(crate) fn command(&self, program: &Path) -> Result<Command> {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(self.dir.join("cgroup.procs")).arg(program);
+        Ok(command)
+    }
+
+    /// Processes that the kernel killed in it for want of memory.
+    pub(crate) fn oom_kills(&self) -> Result<u64> {
+        let (file, name) = match self.version {
+            Version::One => ("memory.oom_control", "oom_kill"),
+            Version::Two => ("memory.events", "oom_kill"),
+        };
+        self.field(file, name)
+    }
+
+    /// Anonymous memory in bytes: what can't be dropped, unlike cached files.
+    pub(crate) fn anonymous_bytes(&self) -> Result<u64> {
+        let name = match self.version {
+            Version::One => "total_rss",
+            Version::Two => "anon",
+        };
+        self.field("memory.stat", name)
+    }
+
+    fn field(&self, file: &str, name: &str) -> Result<u64> {
+        let path = self.dir.join(file);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        field(&text, name).with_context(|| format!("no {name} in {}", path.display()))
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        let path = self.dir.join(file);
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.dir) {
+            eprintln!("the cgroup {} is left behind: {error}", self.dir.display());
+        }
+    }
+}
+
+fn find() -> Result<(Version, PathBuf)> {
+    let one = Path::new(ROOT).join("memory");
+    if one.join("memory.limit_in_bytes").exists() {
+        return Ok((Version::One, one));
+    }
+    let controllers = fs::read_to_string(Path::new(ROOT).join("cgroup.controllers")).unwrap_or_default();
+    if controllers.split_whitespace().any(|name| name == "memory") {
+        let switch = Path::new(ROOT).join("cgroup.subtree_control");
+        fs::write(&switch, "+memory").with_context(|| format!("writing {}", switch.display()))?;
+        return Ok((Version::Two, PathBuf::from(ROOT)));
+    }
+    bail!("no memory controller under {ROOT}")
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// Follows the anonymous memory of a cgroup until it is dropped.
+pub(crate) struct Watch {
+    highest: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Starts to follow.
+    pub(crate) fn start(group: Arc<Cgroup>) -> Self {
+        let highest = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&highest);
+        let task = tokio::spawn(async move {
+            loop {
+                seen.fetch_max(group.anonymous_bytes().unwrap_or(0), Ordering::Relaxed);
+                tokio::time::sleep(SAMPLE_EVERY).await;
+            }
+        });
+        Self { highest, task }
+    }
+
+    /// The highest value so far, in bytes; it starts again from nothing.
+    pub(crate) fn take_highest(&self) -> u64 {
+        self.highest.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let one = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
+        assert_eq!(field(one, "oom_kill"), Some(3));
+        assert_eq!(field("anon_thp 7\nanon 5\n", "anon"), Some(5));
+        assert_eq!(field(one, "anon"), None);
+    }
+}

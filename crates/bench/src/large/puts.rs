@@ -1,0 +1,89 @@
+//! Random durable PUT where every key's record must be read from disk first, against the same load on few keys; and PUT to a few
+//! hot keys beside each, from an open loop: cold work must not hold them up.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::Method;
+
+use super::{Bench, SMALL_KEYS, VALUE_BYTES, median_of, memory::Follow};
+use crate::{
+    kvstore::Kvstore,
+    load::{
+        Sample,
+        open_loop::{Make, OpenLoop, Stop},
+        wrk::Wrk,
+        wrk_scripts,
+    },
+    progress::progress,
+    report::{Measurement, REQUESTS, Report},
+    targets,
+    workload::{key_path, value},
+};
+
+const CONNECTIONS: usize = 64;
+const HOT_KEYS: u64 = 16;
+const HOT_CONNECTIONS: usize = 4;
+const HOT_PER_SECOND: f64 = 200.0;
+const MANY: &str = "random durable PUT under the cap";
+const FEW: &str = "the same on 100,000 keys";
+const HOT_MANY: &str = "PUT to 16 hot keys beside the first";
+const HOT_FEW: &str = "PUT to 16 hot keys beside the second";
+
+pub(super) async fn measure(bench: &Bench<'_>, server: &Kvstore<'_>, memory: &mut Follow, report: &mut Report) -> Result<()> {
+    let cgroup = bench.cgroup("few-keys")?;
+    let few = bench.loaded(&cgroup, SMALL_KEYS.min(bench.settings.entries)).await?;
+    memory.begin("writes");
+    let mut found = [const { (Vec::new(), Vec::new()) }; 2];
+    for round in 1..=bench.schedule.rounds {
+        progress!("{MANY}, round {round}");
+        for ((server, keys), (puts, hot)) in [(server, bench.settings.entries), (&few, SMALL_KEYS)].into_iter().zip(&mut found) {
+            let (put, hot_put) = load(bench, server, keys.min(bench.settings.entries)).await?;
+            puts.push(put);
+            hot.push(hot_put);
+        }
+        memory.round();
+    }
+    few.stop().await?;
+
+    let [(many, hot_many), (few, hot_few)] = &found;
+    let many = Measurement::of(MANY, "kvstore", CONNECTIONS, REQUESTS, many);
+    let few = Measurement::of(FEW, "kvstore", CONNECTIONS, REQUESTS, few);
+    let hot_many = Measurement::of(HOT_MANY, "kvstore", HOT_CONNECTIONS, REQUESTS, hot_many);
+    let hot_few = Measurement::of(HOT_FEW, "kvstore", HOT_CONNECTIONS, REQUESTS, hot_few);
+
+    let rate = median_of(&[many.median / few.median], "the rate of PUT")?;
+    report.judge(targets::LARGE_PUT, rate, format!("{:.0} against {:.0} a second", many.median, few.median));
+    let p99 = median_of(&[hot_many.p99_us / hot_few.p99_us], "p99 of PUT to hot keys")?;
+    let detail = format!("{:.2} ms against {:.2} ms, from the intended times", hot_many.p99_us / 1e3, hot_few.p99_us / 1e3);
+    report.judge(targets::LARGE_HOT_PUT, p99, detail);
+    report.measurements.extend([many, few, hot_many, hot_few]);
+    Ok(())
+}
+
+/// Both loads on one server at once.
+async fn load(bench: &Bench<'_>, server: &Kvstore<'_>, keys: u64) -> Result<(Sample, Sample)> {
+    let seconds = bench.schedule.seconds;
+    let limit = Duration::from_secs(seconds);
+    let script = wrk_scripts::save(bench.work, "large-put", &wrk_scripts::random_put_of(keys, VALUE_BYTES))?;
+    let wrk = Wrk { url: server.url(""), script };
+    let hot = OpenLoop { port: server.port, connections: HOT_CONNECTIONS, per_second: HOT_PER_SECOND, limit };
+    let (puts, hot) = tokio::join!(wrk.run(CONNECTIONS, seconds), hot.run(Stop::after(limit), hot_puts()));
+    let hot = hot.context("PUT to hot keys")?;
+    let requests = hot.from_intended.len();
+    let hot = Sample {
+        requests,
+        per_second: requests as f64 / limit.as_secs_f64(),
+        p50_us: hot.percentile_us(50.0),
+        p99_us: hot.percentile_us(99.0),
+    };
+    Ok((puts?, hot))
+}
+
+fn hot_puts() -> Arc<Make> {
+    Arc::new(|number| {
+        let body = format!(r#"{{"value":"{}"}}"#, value(number, VALUE_BYTES));
+        (Method::PUT, key_path(number % HOT_KEYS), Bytes::from(body))
+    })
+}

@@ -1,0 +1,6 @@
+//! What kvstore is measured against. Each peer runs in a process of its own.
+
+pub(crate) mod bare_rocksdb;
+pub(crate) mod bare_rocksdb_process;
+pub(crate) mod bare_route;
+pub(crate) mod redis;

@@ -1,0 +1,39 @@
+//! Reading the whole store, and asking it the same in a second way.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+use kvstore_client::{Client, PageQuery};
+
+use crate::verify::{Contents, Seen};
+use crate::workload::request;
+
+/// Everything that the store holds.
+pub(crate) struct Look {
+    pub(crate) contents: Contents,
+    /// When the reading began.
+    pub(crate) at: Instant,
+}
+
+/// One key of so many is read alone too.
+const SAMPLE: usize = 8;
+
+/// Reads all pages, and a sample of keys one by one.
+pub(crate) async fn look(client: &Client) -> anyhow::Result<Look> {
+    let at = Instant::now();
+    let mut contents = Contents::new();
+    let mut pages = client.pages(&PageQuery { page_entries_max: Some(100), ..PageQuery::default() });
+    while let Some(page) = pages.next_page().await.context("reading a page")? {
+        for entry in page {
+            let value = entry.value.context("an entry of a page has no value")?;
+            let seen = Seen { revision: entry.revision.0, value, expires: entry.expires_at.is_some() };
+            let again = contents.insert(entry.key.as_str().to_owned(), seen);
+            anyhow::ensure!(again.is_none(), "the pages name {:?} twice", entry.key.as_str());
+        }
+    }
+    for (name, seen) in contents.iter().filter(|(_, seen)| !seen.expires).step_by(SAMPLE) {
+        let value = request::get(client, name).await?;
+        anyhow::ensure!(value.as_ref() == Some(&seen.value), "{name:?} read alone is not what the page said");
+    }
+    Ok(Look { contents, at })
+}
