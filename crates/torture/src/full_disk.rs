@@ -22,6 +22,9 @@ const DISK_MIB: u64 = 320;
 const FLOOR_MIB: &str = "96";
 const VALUE: usize = 1 << 20;
 
+/// Lies on the disk from the start, so that taking it away gives room above the floor again, whatever the store has given back.
+const BALLAST: usize = 64 << 20;
+
 /// Puts after which the floor must have been met.
 const PUTS_MAX: u64 = 2 * DISK_MIB;
 
@@ -38,6 +41,8 @@ pub(crate) async fn run(setup: &Setup) -> anyhow::Result<Report> {
     let launch =
         Launch::new(&setup.binary, disk.path.join("data"), setup.scratch.join("full.log")).argument("--free-space-floor-mb", FLOOR_MIB);
     let mut check = Check { launch, filler: disk.path.join("filler"), stored: 0, faults: Vec::new() };
+    let ballast = disk.path.join("ballast");
+    std::fs::write(&ballast, vec![0xa5; BALLAST])?;
     let server = check.launch.start().await?;
     check.fill_to_the_floor(&server.client).await?;
     check.delete(&server.client, 0).await;
@@ -49,6 +54,7 @@ pub(crate) async fn run(setup: &Setup) -> anyhow::Result<Report> {
     let server = check.launch.start().await.context("on a full disk, after a kill")?;
     check.all_there(&server.client, "after a kill on a full disk").await?;
     std::fs::remove_file(&check.filler)?;
+    std::fs::remove_file(&ballast)?;
     check.writes_again(&server.client).await;
     server.kill().await?;
     let counted = format!(
@@ -116,7 +122,8 @@ impl Check {
         match request::delete(client, &key(n)).await {
             Ok(true) => match request::get(client, &key(n)).await {
                 Ok(None) => {}
-                other => self.faults.push(format!("{} was deleted, and a read says {other:?}", key(n))),
+                Ok(Some(_)) => self.faults.push(format!("{} was deleted, and is there", key(n))),
+                Err(error) => self.faults.push(format!("{} was deleted, and a read says {error:#}", key(n))),
             },
             Ok(false) => self.faults.push(format!("{} was not there to delete", key(n))),
             Err(error) => self.faults.push(format!("a delete below the floor was refused: {error}")),

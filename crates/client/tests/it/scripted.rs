@@ -50,10 +50,8 @@ pub(crate) async fn serve(steps: Vec<Step>) -> (String, JoinHandle<Vec<String>>)
 
 async fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
     loop {
-        let read = stream.read(&mut piece).await.expect("a request");
-        bytes.extend_from_slice(&piece[..read]);
+        let read = stream.read_buf(&mut bytes).await.expect("a request");
         let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length =

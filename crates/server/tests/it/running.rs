@@ -110,8 +110,9 @@ impl Server {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let (said, changed) = &*self.said;
         let guard = said.lock().expect("no panic while listening");
-        let (_, timeout) = changed.wait_timeout_while(guard, DEADLINE, |said| !said.closed).expect("no panic while listening");
-        assert!(!timeout.timed_out(), "the server did not end");
+        let (said, timeout) = changed.wait_timeout_while(guard, DEADLINE, |said| !said.closed).expect("no panic while listening");
+        assert!(!timeout.timed_out(), "the server did not end, and said {}", said.text);
+        drop(said);
         self.child.wait().expect("an exit status")
     }
 
@@ -149,7 +150,7 @@ impl Server {
     /// A line of the process's status in /proc, in KiB.
     pub(crate) fn memory_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process is there");
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_else(|| panic!("no {field} in {status}"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a line of /proc/<pid>/status");
         line.split_whitespace().find_map(|word| word.parse().ok()).expect("a number")
     }
 }

@@ -4,6 +4,9 @@ use tempfile::TempDir;
 
 use crate::running::{Server, expect_exit, kvstore, run, text};
 
+/// Flags, the environment, and what the message must say.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
 fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let dir = TempDir::new().expect("a directory");
     let mut command = kvstore(&["serve", "--data-dir"]);
@@ -16,7 +19,7 @@ fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
 
 #[test]
 fn settings_that_cannot_be_meant_are_refused_with_advice() {
-    let cases: [(&[&str], &[(&str, &str)], &str); 13] = [
+    let cases: [Case; 13] = [
         (&["--storage", "oracle"], &[], "embedded"),
         (&[], &[("KVSTORE_STORAGE", "postgres")], "embedded"),
         (&[], &[("REPLICA_NODES", "[{\"url\":\"http://n2:8000\"}]")], "REPLICA_NODES is set"),

@@ -41,16 +41,16 @@ fn root() -> PathBuf {
 }
 
 fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())).expect("a file that can be read")
 }
 
 fn manifest(path: &Path) -> Value {
-    Figment::from(Toml::file_exact(path)).extract().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    Figment::from(Toml::file_exact(path)).extract().map_err(|error| format!("{}: {error}", path.display())).expect("a manifest")
 }
 
 /// The folders of the crates, each with its manifest.
 fn crates() -> Vec<(PathBuf, Value)> {
-    let members = manifest(&root().join("Cargo.toml"))["workspace"]["members"].as_array().expect("members").clone();
+    let members = manifest(&root().join("Cargo.toml")).pointer("/workspace/members").and_then(Value::as_array).expect("members").clone();
     let folders = members.iter().map(|member| root().join(member.as_str().expect("a path")));
     let crates: Vec<_> = folders.map(|folder| (folder.clone(), manifest(&folder.join("Cargo.toml")))).collect();
     let on_disk = std::fs::read_dir(root().join("crates")).expect("crates").count();
@@ -59,11 +59,11 @@ fn crates() -> Vec<(PathBuf, Value)> {
 }
 
 fn name(manifest: &Value) -> &str {
-    manifest["package"]["name"].as_str().expect("a name")
+    manifest.pointer("/package/name").and_then(Value::as_str).expect("a name")
 }
 
 fn dependencies<'a>(manifest: &'a Value, sections: &[&str]) -> BTreeSet<&'a str> {
-    let tables = sections.iter().filter_map(|section| manifest[section].as_object());
+    let tables = sections.iter().filter_map(|section| manifest.get(section)?.as_object());
     tables.flat_map(|table| table.keys().map(String::as_str)).collect()
 }
 

@@ -1,0 +1,13 @@
+//! The API over HTTP: a real server on a loopback port, the store in memory, and a client that writes raw HTTP.
+
+mod bad_input;
+mod batches;
+mod conditions;
+mod documents;
+mod failures;
+mod hardening;
+mod ranges;
+mod reading_many;
+mod serving;
+mod support;
+mod values;
