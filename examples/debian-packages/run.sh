@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 kvstore=${KVSTORE:-}
 if [ -z "$kvstore" ]; then
-    kvstore=$here/../../target/release/kvstore
+    kvstore=${CARGO_TARGET_DIR:-$here/../../target}/release/kvstore
     [ -x "$kvstore" ] || kvstore=$(command -v kvstore) || { echo "build kvstore first: make build" >&2; exit 2; }
 fi
 

@@ -88,7 +88,7 @@ pub(crate) struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     cors_origins: Option<Vec<String>>,
 
-    /// The URL under which others reach this node, with the base path [default: http://<listen>/kv-store/v1]
+    /// The URL under which others reach this node, with the base path [default: `http://LISTEN/kv-store/v1`]
     #[arg(long, env = "KVSTORE_NODE_URL", value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     node_url: Option<String>,

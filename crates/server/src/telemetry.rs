@@ -11,6 +11,8 @@ use crate::resources;
 /// From the answer of a cache to a write that waits for a slow disk.
 const LATENCY_BUCKETS_SECONDS: &[f64] =
     &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Batches in a commit group, up to the limit of a group.
+const GROUP_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0, 4_096.0];
 /// Histograms keep each sample until the upkeep sorts it into its bucket: this bounds their memory.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -30,6 +32,7 @@ pub(crate) fn start_logs(level: &str) -> anyhow::Result<()> {
 pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), LATENCY_BUCKETS_SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_group_batches".into()), GROUP_BUCKETS))
         .and_then(PrometheusBuilder::install_recorder)
         .context("the metrics recorder can't be started")?;
     metrics::describe_gauge!("process_resident_memory_bytes", metrics::Unit::Bytes, "Memory that the process holds");

@@ -231,6 +231,7 @@ impl<E: Engine> Worker<E> {
         let (proposals, waiters): (Vec<_>, Vec<_>) = group.into_iter().map(|pending| (pending.proposal, pending.reply)).unzip();
         match self.engine.apply(&proposals, self.time.now(), &[], Durability::Synced) {
             Ok(outcomes) => {
+                self.time.reached(self.engine.position().stamp);
                 for (waiter, outcome) in waiters.into_iter().zip(outcomes) {
                     // A caller that went away does not need its answer.
                     let _ = waiter.send(outcome.map_err(StoreError::from));
@@ -257,7 +258,10 @@ impl<E: Engine> Worker<E> {
             }
         };
         match self.engine.reclaim(&due, now, Durability::Synced) {
-            Ok(reclaimed) => self.metrics.reclaimed(reclaimed),
+            Ok(reclaimed) => {
+                self.time.reached(self.engine.position().stamp);
+                self.metrics.reclaimed(reclaimed);
+            }
             Err(error @ EngineError::Write(_)) => return Err(error.to_string()),
             Err(error) => tracing::warn!(%error, "expired entries can't be read, so their space is not freed"),
         }

@@ -1,7 +1,7 @@
 //! A full disk: below the floor writes are refused as not applied, while deletes are taken; a store on a disk without a free byte still
 //! starts and reads; with room again, it writes again.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +27,9 @@ const BALLAST: usize = 64 << 20;
 
 /// Puts after which the floor must have been met.
 const PUTS_MAX: u64 = 2 * DISK_MIB;
+
+/// The filler's pieces, from coarse to fine.
+const PIECES: [usize; 3] = [1 << 20, 64 << 10, 4 << 10];
 
 /// How long the server may take to notice that there is room again.
 const NOTICE_MAX: Duration = Duration::from_secs(20);
@@ -92,13 +95,13 @@ impl Check {
     /// Stops the server, leaves no free byte, and starts it again.
     async fn restart_without_a_free_byte(&mut self, server: Server) -> anyhow::Result<Server> {
         let filler = self.filler.clone();
-        fill(&filler)?;
+        fill(&filler).await?;
         let status = server.stop().await?;
         if !status.success() {
             self.faults.push(format!("on a full disk the server ended with {status} on SIGTERM"));
         }
         // What the server gave back as it ended.
-        fill(&filler)?;
+        fill(&filler).await?;
         self.launch.start().await.context("on a disk without a free byte")
     }
 
@@ -160,18 +163,37 @@ fn big(n: u64) -> Bytes {
     value::value(3 * n, 0, VALUE)
 }
 
-/// Writes until not one more byte fits.
-fn fill(path: &Path) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    for size in [1 << 20, 4 << 10, 1] {
-        let piece = vec![0xa5; size];
+/// Writes until no block is free any more. A server that is ending gives space back meanwhile, so whole passes are made until one
+/// finds nothing.
+async fn fill(path: &Path) -> anyhow::Result<()> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
         loop {
-            match file.write(&piece).and_then(|_| file.sync_data()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                Err(error) => return Err(error).context("filling the disk"),
+            let mut written = 0;
+            for size in PIECES {
+                written += fill_with(&mut file, &vec![0xa5; size])?;
+            }
+            if written == 0 {
+                return Ok(());
             }
         }
+    })
+    .await?
+}
+
+fn fill_with(file: &mut File, piece: &[u8]) -> anyhow::Result<usize> {
+    let mut total = 0;
+    loop {
+        match file.write(piece) {
+            Ok(written) => total += written,
+            Err(error) if error.kind() == ErrorKind::StorageFull => break,
+            Err(error) => return Err(error).context("filling the disk"),
+        }
     }
-    Ok(())
+    // Space that was only promised is taken now.
+    match file.sync_data() {
+        Err(error) if error.kind() != ErrorKind::StorageFull => Err(error).context("filling the disk"),
+        _ => Ok(total),
+    }
 }

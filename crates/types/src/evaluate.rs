@@ -122,3 +122,6 @@ fn holds(condition: Option<Condition>, current: Option<&Header>) -> bool {
         Some(Condition::Revision(revision)) => current.is_some_and(|header| header.revision == revision),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ impl Server {
 
     pub(crate) async fn with(setup: Setup) -> Self {
         let clock = Arc::new(ManualClock::at(START));
-        let store = Arc::new(Faulty { inner: open_memory(clock.clone()), mode: Mutex::new(Mode::Works) });
+        let store = Arc::new(Faulty { inner: open_memory(clock.clone(), None).unwrap(), mode: Mutex::new(Mode::Works) });
         let budget = Budget::new(setup.budget);
         let service = Service::new(store.clone(), budget.clone(), setup.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The process: serves until it is ended.
-pub(crate) async fn serve(port: u16, entry: &Path, out: &mut dyn Write) -> Result<()> {
+pub(crate) async fn serve(port: u16, entry: &Path, out: &mut (dyn Write + Send)) -> Result<()> {
     let entry = Bytes::from(std::fs::read(entry)?);
     let handler = move |KeyPath(_key): KeyPath<String>| {
         let entry = entry.clone();
@@ -52,5 +52,35 @@ impl BareRoute {
     /// Ends it.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.child.stop().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_key_has_the_bytes_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("entry.json");
+        std::fs::write(&file, r#"{"key":"a"}"#).unwrap();
+        let (out, port) = (Vec::new(), free_port().unwrap());
+        let server = tokio::spawn(async move {
+            let mut out = out;
+            serve(port, &file, &mut out).await
+        });
+        let mut http = loop {
+            match Http::connect(port).await {
+                Ok(http) => break http,
+                Err(_) => assert!(!server.is_finished(), "the route ended before it answered"),
+            }
+            tokio::task::yield_now().await;
+        };
+        for number in [0, HOT_KEY] {
+            let answer = http.get(&key_path(number)).await.unwrap();
+            assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &br#"{"key":"a"}"#[..]));
+        }
+        assert_eq!(http.get("/elsewhere").await.unwrap().status, 404);
+        server.abort();
     }
 }

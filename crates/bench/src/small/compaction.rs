@@ -38,9 +38,9 @@ const COUNT_LAG_MAX: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The stream beside: batches of values that are small enough to lie in the tables that PUT changes too.
-const STREAM_KEYS: u64 = 300_000;
-const STREAM_VALUE_BYTES: usize = 2_000;
-const STREAM_ITEMS: u64 = 64;
+const STREAM_KEYS: u64 = 150_000;
+const STREAM_VALUE_BYTES: usize = 4_000;
+const STREAM_ITEMS: u64 = 16;
 const STREAM_PER_SECOND: f64 = 128.0;
 
 pub(super) async fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
@@ -61,11 +61,14 @@ pub(super) async fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()
     beside.context("the stream beside")?;
     server.check_running()?;
 
-    let (p50, p99) = (found.percentile_us(50.0), found.percentile_us(99.0));
+    // The median is that of the service itself, from the actual sending: were it from the intended times, a server that falls
+    // further and further behind would have a large median and so a good ratio.
+    let (p50, p99) = (found.from_sent.value_at_quantile(0.5) as f64, found.percentile_us(99.0));
     let detail = format!(
-        "p50 {:.2} ms, p99 {:.2} ms from the intended times ({:.2} ms from the sending) of {} PUT at {:.0} a second; {:.2} GiB compacted in {:.0} s",
-        p50 / 1e3,
+        "p99 {:.2} ms from the intended times (p50 {:.2} ms), p50 {:.2} ms from the sending (p99 {:.2} ms), of {} PUT at {:.0} a second; {:.2} GiB compacted in {:.0} s",
         p99 / 1e3,
+        found.percentile_us(50.0) / 1e3,
+        p50 / 1e3,
         found.from_sent.value_at_quantile(0.99) as f64 / 1e3,
         found.from_intended.len(),
         peak / 2.0,

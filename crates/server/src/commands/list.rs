@@ -15,6 +15,8 @@ use crate::exit::Exit;
 
 /// Entries in a table, unless --limit says otherwise: what a person looks at.
 const TABLE_ENTRIES: usize = 100;
+/// Columns that a table takes at least: a terminal that does not know its width says 0.
+const TABLE_COLUMNS_MIN: u16 = 80;
 /// Characters of a value in a table.
 const TABLE_VALUE_CHARS: usize = 80;
 
@@ -121,6 +123,9 @@ async fn print_table(mut pages: Pages, limit: usize) -> anyhow::Result<()> {
     let shown = rows.len();
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none_or(|columns| columns < TABLE_COLUMNS_MIN) {
+        table.set_width(TABLE_COLUMNS_MIN);
+    }
     table.set_header(["KEY", "VALUE", "VERSION", "REVISION", "UPDATED"]);
     table.add_rows(rows);
     writeln!(io::stdout(), "{table}")?;

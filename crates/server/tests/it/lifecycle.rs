@@ -198,3 +198,35 @@ fn a_second_signal_ends_it_at_once() {
     server.signal(Signal::INT);
     assert_eq!(server.wait().code(), Some(130), "{}", server.said());
 }
+
+#[test]
+fn a_write_that_fails_ends_the_process_and_what_was_acknowledged_stays() {
+    let dir = TempDir::new().expect("a directory");
+    let data = dir.path().join("data");
+    // No file may grow past 2 MiB: the log's next write fails in the middle, as it would on a broken disk.
+    let binary = env!("CARGO_BIN_EXE_kvstore");
+    let line = format!("trap '' XFSZ; ulimit -f 2048; exec '{binary}' serve --listen 127.0.0.1:0 --data-dir '{}'", data.display());
+    let mut server = Server::start_command(shell(&line));
+    let value = vec![b'x'; 100_000];
+    let mut acknowledged = 0;
+    let failed = loop {
+        let output = server.client(&["put", &format!("k{acknowledged:03}"), "-"], &value);
+        if output.status.code() != Some(0) {
+            break text(&output.stderr);
+        }
+        acknowledged += 1;
+        assert!(acknowledged < 100, "no write failed");
+    };
+    assert!(failed.contains("may have taken effect"), "a failed write was reported as {failed}");
+    assert_eq!(server.wait().code(), Some(5), "{}", server.said());
+    assert!(server.said().contains("the store failed"), "{}", server.said());
+
+    let server = Server::start(&data, &[]);
+    let listed = expect_exit(&server.client(&["list", "--keys-only"], b""), 0);
+    let present = listed.lines().count();
+    assert!(
+        acknowledged > 0 && (acknowledged..=acknowledged + 1).contains(&present),
+        "{acknowledged} were acknowledged, {present} are there"
+    );
+    server.stop();
+}

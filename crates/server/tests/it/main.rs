@@ -8,4 +8,5 @@ mod overload;
 mod running;
 mod settings;
 mod telemetry;
+mod terminal;
 mod tidy;

@@ -25,7 +25,7 @@ fn body() -> Vec<u8> {
     let mut body = b"{\"items\":[".to_vec();
     for key in ["a", "b", "c", "d"] {
         body.extend_from_slice(format!("{{\"key\":\"{key}\",\"value\":\"").as_bytes());
-        body.resize(body.len() + 12_000_000, b'x');
+        body.resize(body.len() + 13_000_000, b'x');
         body.extend_from_slice(b"\"},");
     }
     body.extend_from_slice(b"{\"key\":\"e\",\"value\":\"");

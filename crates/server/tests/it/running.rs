@@ -70,6 +70,11 @@ impl Server {
     pub(crate) fn start_with(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = kvstore(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
         command.arg(data_dir).args(arguments).envs(environment.iter().copied());
+        Self::start_command(command)
+    }
+
+    /// Starts a server by a command of the test's own.
+    pub(crate) fn start_command(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
         let stderr = child.stderr.take().expect("a pipe");
         let said = Arc::new((Mutex::new(Said::default()), Condvar::new()));

@@ -253,11 +253,11 @@ fn every_build_shares_one_profile() {
 }
 
 #[test]
-fn the_route_of_a_write_is_decided_by_one_function() {
+fn one_function_decides_outcomes() {
     let mut faults = Vec::new();
     let mut callers = 0;
     for (path, source) in sources("src") {
-        for (at, line) in code_lines(&source, "fn evaluate(") {
+        for (at, line) in code_lines(&source, "pub fn evaluate<") {
             callers += 1;
             if path != "crates/types/src/evaluate.rs" {
                 faults.push(format!("{path}:{at}: {line}"));

@@ -98,7 +98,9 @@ impl<'a> Group<'a> {
                 }
                 let hint = proposal.hints.as_ref().and_then(|hints| {
                     let header = hints.headers.get(index)?;
-                    recent.unchanged_since(&item.key, hints.as_of).then_some(*header)
+                    // A hint from the future was taken before the contents were replaced by an earlier state.
+                    let known = hints.as_of <= self.position.revision && recent.unchanged_since(&item.key, hints.as_of);
+                    known.then_some(*header)
                 });
                 // What changed since the hint was taken is still in memory, mostly.
                 hint.map_or_else(|| self.generation.stored_header(&item.key, ReadTier::Disk), Ok)

@@ -1,0 +1,54 @@
+//! What a person sees: the same commands on a terminal.
+
+use tempfile::TempDir;
+
+use crate::running::{Server, expect_exit, run, text};
+
+/// Runs a command line of the client on a terminal of its own, and gives all that it showed.
+fn on_a_terminal(server: &Server, arguments: &str) -> String {
+    let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_kvstore"));
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    script.env("KVSTORE_URL", &server.url).env("TERM", "xterm");
+    let output = run(script, b"");
+    expect_exit(&output, 0);
+    text(&output.stdout)
+}
+
+#[test]
+fn an_import_shows_how_far_it_is() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let file = dir.path().join("lines.ndjson");
+    let lines: String = (0..20_000).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{}\"}}\n", "v".repeat(500))).collect();
+    std::fs::write(&file, lines).expect("a file");
+    let shown = on_a_terminal(&server, &format!("import '{}'", file.display()));
+    assert!(shown.contains(" %") && shown.contains("MiB") && shown.contains(" entries"), "{shown:?}");
+    assert!(shown.contains("20000 entries stored"), "{shown:?}");
+    server.stop();
+}
+
+#[test]
+fn nothing_stored_can_steer_the_terminal() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    expect_exit(&server.client(&["put", "evil\u{1b}]0;key\u{7}", "a\u{1b}[2Jb\nc"], b""), 0);
+    for command in ["list", "get $'evil\\x1b]0;key\\x07'"] {
+        let shown = on_a_terminal(&server, command);
+        // Colours of the table's own would be fine, but the value's sequences must not come through.
+        assert!(!shown.contains("\u{1b}[2J") && !shown.contains("\u{1b}]0;"), "{command} let through {shown:?}");
+        assert!(shown.contains("\\u{1b}[2Jb"), "{command} showed {shown:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_table_says_that_there_is_more() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let lines: String = (0..150).map(|n| format!("{{\"key\":\"k{n:03}\",\"value\":\"v\"}}\n")).collect();
+    expect_exit(&server.client(&["import", "-"], lines.as_bytes()), 0);
+    let shown = on_a_terminal(&server, "list");
+    assert!(shown.contains("k099") && !shown.contains("k100") && shown.contains("there are more"), "{shown}");
+    server.stop();
+}
