@@ -25,5 +25,5 @@ printf '== First build: RocksDB is compiled from source, once. That takes about 
 ) &
 progress=$!
 # The loop's own sleep ends with it.
-trap 'pkill -P "$progress" 2>/dev/null || true; kill "$progress" 2>/dev/null || true' EXIT
+trap 'pkill -P "$progress" 2>/dev/null || true; kill "$progress" 2>/dev/null || true; wait "$progress" 2>/dev/null || true' EXIT
 "$@"

@@ -19,12 +19,13 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// Divides a budget: a quarter for what is in flight, an eighth for entries, and the rest for RocksDB, with a share left for
-    /// the process itself.
+    /// Divides a budget: a quarter for what is in flight, an eighth for entries, half for RocksDB less a share for the process
+    /// itself (threads, compaction's buffers, what the allocator holds), which does not grow beyond 64 MiB.
     #[must_use]
     pub const fn from_mb(memory_mb: u64) -> Self {
         let total = memory_mb << 20;
-        let block_cache = total / 2;
+        let process = if total / 8 < 64 << 20 { total / 8 } else { 64 << 20 };
+        let block_cache = total / 2 - process;
         Self { block_cache, write_buffers: block_cache / 2, entry_cache: total / 8, in_flight: total / 4 }
     }
 }

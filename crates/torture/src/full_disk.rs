@@ -1,5 +1,5 @@
-//! A full disk: below the floor writes are refused as not applied, while deletes are taken; a store on a disk without a free byte still
-//! starts and reads; with room again, it writes again.
+//! A full disk: below the floor writes are refused as not applied, while deletes are taken, until there is room again; a store on a disk
+//! without a free block still starts and reads, and writes once it is started with room.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -49,16 +49,20 @@ pub(crate) async fn run(setup: &Setup) -> anyhow::Result<Report> {
     let server = check.launch.start().await?;
     check.fill_to_the_floor(&server.client).await?;
     check.delete(&server.client, 0).await;
+    std::fs::remove_file(&ballast)?;
+    check.writes_again(&server.client, "once there is room above the floor").await;
     let server = check.restart_without_a_free_byte(server).await?;
     check.all_there(&server.client, "after a restart on a full disk").await?;
     check.refused(&server.client).await;
-    check.delete(&server.client, 1).await;
     server.kill().await?;
     let server = check.launch.start().await.context("on a full disk, after a kill")?;
     check.all_there(&server.client, "after a kill on a full disk").await?;
     std::fs::remove_file(&check.filler)?;
-    std::fs::remove_file(&ballast)?;
-    check.writes_again(&server.client).await;
+    server.stop().await?;
+    let server = check.launch.start().await.context("with room again")?;
+    check.all_there(&server.client, "with room again").await?;
+    check.writes_again(&server.client, "after a restart with room").await;
+    check.delete(&server.client, 1).await;
     server.kill().await?;
     let counted = format!(
         "{} values of 1 MiB to the floor of {FLOOR_MIB} MiB, then 507; deletes taken; 2 restarts without a free byte",
@@ -133,13 +137,13 @@ impl Check {
         }
     }
 
-    async fn writes_again(&mut self, client: &Client) {
+    async fn writes_again(&mut self, client: &Client, when: &str) {
         let deadline = Instant::now() + NOTICE_MAX;
         loop {
             match request::put(client, "full/again", big(1)).await {
                 Ok(()) => return,
                 Err(error) if Instant::now() > deadline => {
-                    self.faults.push(format!("{NOTICE_MAX:?} after there is room again a put still fails: {error}"));
+                    self.faults.push(format!("{when}, a put still fails after {NOTICE_MAX:?}: {error}"));
                     return;
                 }
                 Err(_) => tokio::time::sleep(POLL).await,

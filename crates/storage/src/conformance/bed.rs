@@ -4,8 +4,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kvstore_types::{
-    Applied, Condition, Consistency, Entry, FailedCondition, Header, IdempotencyKey, Item, Key, KeyRange, Mutation, Outcome, Page, Projection,
-    Revision, Scan, Timestamp, Ttl, WriteBatch,
+    Applied, Condition, Consistency, Entry, FailedCondition, Header, IdempotencyKey, Item, Key, KeyRange, Mutation, Outcome, Page,
+    Projection, Revision, Scan, Timestamp, Ttl, WriteBatch,
 };
 use tokio::task::JoinHandle;
 

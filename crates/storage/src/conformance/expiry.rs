@@ -1,6 +1,6 @@
 //! Cases of C17, C18: expiry, and reclaiming that nobody sees.
 
-use kvstore_types::{Consistency, Kind, KeyRange, Outcome, Projection, Scan, Timestamp};
+use kvstore_types::{Consistency, KeyRange, Kind, Outcome, Projection, Scan, Timestamp};
 
 use super::{
     Stop,

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use kvstore_types::{Consistency, Entry, KeyRange, Projection, Scan};
@@ -62,23 +62,21 @@ async fn see(bed: &Bed, expected: Option<&Entry>, round: usize) -> Result<(), St
 
 async fn reads_are_never_behind_an_acknowledged_write(bed: Bed) -> Result<(), Stop> {
     const WRITES: u64 = 400;
-    let acknowledged = Arc::new(AtomicU64::new(0));
+    let (acknowledged, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let writer = tokio::spawn({
-        let (bed, acknowledged) = (bed.clone(), Arc::clone(&acknowledged));
+        let (bed, acknowledged, ended) = (bed.clone(), Arc::clone(&acknowledged), Arc::clone(&ended));
         async move {
-            for number in 1..=WRITES {
-                let header = bed.put("key", number.to_string()).await?;
-                ensure_eq!(header.version, number, "the version of write {number}");
-                acknowledged.store(number, Ordering::SeqCst);
-            }
-            Ok(())
+            let written = write_numbers(&bed, WRITES, &acknowledged).await;
+            ended.store(true, Ordering::SeqCst);
+            written
         }
     });
     let readers = bed.race(4, |bed, reader| {
-        let acknowledged = Arc::clone(&acknowledged);
+        let (acknowledged, ended) = (Arc::clone(&acknowledged), Arc::clone(&ended));
         async move {
-            let mut last = 0;
-            while last < WRITES {
+            let (mut last, mut over) = (0, false);
+            while !over {
+                over = ended.load(Ordering::SeqCst);
                 let least = acknowledged.load(Ordering::SeqCst).max(last);
                 let entry = match reader {
                     0 => bed.get("key").await?,
@@ -95,8 +93,18 @@ async fn reads_are_never_behind_an_acknowledged_write(bed: Bed) -> Result<(), St
             Ok(())
         }
     });
-    readers.await?;
-    super::bed::joined(writer).await
+    let read = readers.await;
+    super::bed::joined(writer).await?;
+    read.map(drop)
+}
+
+async fn write_numbers(bed: &Bed, writes: u64, acknowledged: &AtomicU64) -> Result<(), Stop> {
+    for number in 1..=writes {
+        let header = bed.put("key", number.to_string()).await?;
+        ensure_eq!(header.version, number, "the version of write {number}");
+        acknowledged.store(number, Ordering::SeqCst);
+    }
+    Ok(())
 }
 
 async fn a_stale_read_shows_the_applied_revision(bed: Bed) -> Result<(), Stop> {

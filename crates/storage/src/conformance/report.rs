@@ -79,9 +79,7 @@ impl Report {
     /// The clauses that no passed case cites.
     #[must_use]
     pub fn unproven(&self) -> Vec<&'static str> {
-        let proven = |clause: &str| {
-            self.rulings.iter().any(|ruling| ruling.verdict == Verdict::Passed && ruling.clauses.contains(&clause))
-        };
+        let proven = |clause: &str| self.rulings.iter().any(|ruling| ruling.verdict == Verdict::Passed && ruling.clauses.contains(&clause));
         CLAUSES.iter().map(|(number, _)| *number).filter(|number| !proven(number)).collect()
     }
 }

@@ -47,18 +47,18 @@ pub(super) fn analyse(text: &str) -> Verdict {
             Event::Ends { call, .. } if is_log(call.target) => {
                 logs.entry(call.target.to_owned()).or_default().written.push(call.arguments.to_owned())
             }
-            Event::Begins(call) if call.target.contains("TCP") => {
-                if let Some(key) = acknowledged_key(&call) {
-                    judge(&logs, key, &mut verdict);
-                }
-            }
+            Event::Begins(call) if call.target.contains("TCP") => match acknowledged(&call) {
+                Some(Acknowledged::Key(key)) => judge_key(&logs, key, &mut verdict),
+                Some(Acknowledged::Batch) => judge_batch(&logs, &mut verdict),
+                None => {}
+            },
             Event::Begins(_) | Event::Ends { .. } => {}
         }
     }
     verdict
 }
 
-fn judge(logs: &HashMap<String, Log>, key: &str, verdict: &mut Verdict) {
+fn judge_key(logs: &HashMap<String, Log>, key: &str, verdict: &mut Verdict) {
     // The newest write of a key is the one that this answer is about: one request at a time is sent for a key.
     let newest = logs.iter().filter_map(|(path, log)| Some((path, log, log.written.iter().rposition(|data| data.contains(key))?)));
     match newest.max_by_key(|(path, _, _)| path.as_str()) {
@@ -70,14 +70,29 @@ fn judge(logs: &HashMap<String, Log>, key: &str, verdict: &mut Verdict) {
     }
 }
 
-/// The key in the answer of a write that succeeded.
-fn acknowledged_key<'a>(call: &Call<'a>) -> Option<&'a str> {
+/// A batch's answer names no key, so batches are sent alone: at that time nothing at all may be waiting for a sync.
+fn judge_batch(logs: &HashMap<String, Log>, verdict: &mut Verdict) {
+    match logs.iter().find(|(_, log)| log.written.len() > log.synced) {
+        Some((path, _)) => verdict.faults.push(format!("a batch was acknowledged before a sync of {path} that covers it had ended")),
+        None => verdict.covered += 1,
+    }
+}
+
+/// What the answer to a write that succeeded is about.
+enum Acknowledged<'a> {
+    Key(&'a str),
+    Batch,
+}
+
+fn acknowledged<'a>(call: &Call<'a>) -> Option<Acknowledged<'a>> {
     let (_, answer) = call.arguments.split_once("HTTP/1.1 ")?;
     if !answer.starts_with('2') {
         return None;
     }
-    let at = answer.to_ascii_lowercase().find("kv-key: ")? + "kv-key: ".len();
-    answer.get(at..)?.split('\\').next()
+    if let Some(at) = answer.to_ascii_lowercase().find("kv-key: ") {
+        return answer.get(at + "kv-key: ".len()..)?.split('\\').next().map(Acknowledged::Key);
+    }
+    answer.contains(r#"{\"count\":"#).then_some(Acknowledged::Batch)
 }
 
 fn is_sync(call: &Call<'_>) -> bool {

@@ -20,7 +20,7 @@ use crate::summary::Report;
 use crate::workload::request;
 use analyse::Verdict;
 
-/// Writes one after the other; each fifth is deleted again.
+/// Writes one after the other; each fifth is deleted again, and followed by a batch.
 const SEQUENTIAL: usize = 60;
 
 /// Tasks that write at the same time, and writes of each.
@@ -28,17 +28,15 @@ const TASKS: usize = 16;
 const WRITES: usize = 20;
 
 pub(crate) async fn run(setup: &Setup) -> anyhow::Result<Report> {
-    if let Err(error) = tokio::process::Command::new("strace").args(["-f", "true"]).stderr(Stdio::null()).status().await {
-        return not_run(format!("strace cannot be started: {error}"));
+    match tokio::process::Command::new("strace").args(["-f", "true"]).stdout(Stdio::null()).stderr(Stdio::null()).status().await {
+        Ok(status) if status.success() => {}
+        Ok(status) => return not_run(format!("strace cannot trace here: {status}")),
+        Err(error) => return not_run(format!("strace cannot be started: {error}")),
     }
     let trace = setup.scratch.join("sync.trace");
     let mut launch = Launch::new(&setup.binary, setup.scratch.join("sync"), setup.scratch.join("sync.log"));
     launch.under = strace(&trace);
-    let server = match launch.start().await {
-        Ok(server) => server,
-        Err(error) if !trace.exists() => return not_run(format!("strace cannot trace here: {error:#}")),
-        Err(error) => return Err(error),
-    };
+    let server = launch.start().await?;
     let acknowledged = write(&server.client).await?;
     server.stop().await?;
     let text = std::fs::read(&trace).context("the trace cannot be read")?;
@@ -75,7 +73,8 @@ async fn write(client: &Client) -> anyhow::Result<usize> {
         acknowledged += 1;
         if n % 5 == 0 {
             anyhow::ensure!(request::delete(client, &key).await?, "{key} was not there to delete");
-            acknowledged += 1;
+            request::batch(client, &[format!("sync-batch-{n:06}-a"), format!("sync-batch-{n:06}-b")]).await?;
+            acknowledged += 2;
         }
     }
     let mut tasks = JoinSet::new();

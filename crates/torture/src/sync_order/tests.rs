@@ -52,3 +52,11 @@ fn errors_and_reads_are_no_acknowledgements() {
     let read = ANSWER.replace("KV-Key: key-a-", "ETag: 1");
     assert_eq!(faults(&[WRITE, &read]), (0, 0));
 }
+
+#[test]
+fn a_batch_needs_every_write_before_it_to_be_synced() {
+    let answer = ANSWER.replace("KV-Key: key-a-", "ETag: 1").replace("{}", r#"{\"count\":2,\"revision\":7}"#);
+    assert_eq!(faults(&[WRITE, SYNC, &answer]), (1, 0));
+    assert_eq!(faults(&[WRITE, &answer, SYNC]), (0, 1));
+    assert_eq!(faults(&[WRITE, SYNC, WRITE, &answer]), (0, 1));
+}

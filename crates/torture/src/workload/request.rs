@@ -53,6 +53,13 @@ pub(crate) async fn put(client: &Client, name: &str, value: Bytes) -> Result<(),
     client.put(&key(name)?, value, &PutOptions::default()).await.map(|_| ())
 }
 
+/// Stores a batch of short values outside of any journal.
+pub(crate) async fn batch(client: &Client, names: &[String]) -> Result<(), ClientError> {
+    let item = |name: &String| Ok(BatchItem { key: key(name)?, value: Bytes::from_static(b"batched"), ttl: None, condition: None });
+    let items: Vec<BatchItem> = names.iter().map(item).collect::<Result<_, ClientError>>()?;
+    client.batch(&items, None).await.map(|_| ())
+}
+
 /// Reads one value.
 pub(crate) async fn get(client: &Client, name: &str) -> anyhow::Result<Option<Bytes>> {
     let entry = client.get_raw(&key(name)?).await.with_context(|| format!("reading {name}"))?;

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 /// Short texts over characters whose encodings touch: ends of each encoded length, and neighbours.
 fn text() -> impl Strategy<Value = String> {
-    let character = prop::sample::select(&['\u{1}', 'a', 'b', '\u{7f}', '\u{80}', 'é', '\u{7ff}', '\u{800}', '\u{ffff}', '\u{10000}', '\u{10ffff}'][..]);
+    let character = prop::sample::select(
+        &['\u{1}', 'a', 'b', '\u{7f}', '\u{80}', 'é', '\u{7ff}', '\u{800}', '\u{ffff}', '\u{10000}', '\u{10ffff}'][..],
+    );
     prop::collection::vec(character, 1..4).prop_map(|characters| characters.into_iter().collect())
 }
 

@@ -195,7 +195,11 @@ fn reads_in_memory_agree_with_reads_from_disk(bed: EngineBed) -> Result<(), Stop
                 }
             }
             let entry = bed.engine.get(&key, Projection::Full, START, ReadTier::Disk)?;
-            ensure_eq!(bed.engine.get_many(&[key.clone()], START)?, vec![entry.clone()], "{name} by a read of many in round {round}");
+            ensure_eq!(
+                bed.engine.get_many(std::slice::from_ref(&key), START)?,
+                vec![entry.clone()],
+                "{name} by a read of many in round {round}"
+            );
             ensure_eq!(bed.contents()?.into_iter().find(|found| found.key == key), entry, "{name} in a page in round {round}");
         }
     }

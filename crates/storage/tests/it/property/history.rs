@@ -1,11 +1,11 @@
 //! What a history is made of. Keys, values and marks are few, so that operations meet.
 
+#![expect(clippy::indexing_slicing, reason = "indices are drawn from the lengths of the tables")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kvstore_types::{
-    Condition, IdempotencyKey, Item, Key, KeyRange, Mutation, Outcome, Projection, Revision, Scan, Ttl, WriteBatch,
-};
+use kvstore_types::{Condition, IdempotencyKey, Item, Key, KeyRange, Mutation, Outcome, Projection, Revision, Scan, Ttl, WriteBatch};
 use proptest::prelude::*;
 
 /// One step.
@@ -54,9 +54,8 @@ pub(super) struct Span {
     projection: Projection,
 }
 
-const KEYS: [&str; 16] = [
-    "a", "a\u{1}", "a/", "a/b", "aa", "b", "é", "éa", "é\u{10ffff}", "z", "\u{7ff}", "\u{ffff}", "\u{10000}", "\u{10ffff}", "0", "marker",
-];
+const KEYS: [&str; 16] =
+    ["a", "a\u{1}", "a/", "a/b", "aa", "b", "é", "éa", "é\u{10ffff}", "z", "\u{7ff}", "\u{ffff}", "\u{10000}", "\u{10ffff}", "0", "marker"];
 const PREFIXES: [&str; 7] = ["a", "a/", "é", "\u{ffff}", "\u{10ffff}", "b", "x"];
 const SIZES: [usize; 7] = [0, 1, 100, 4095, 4096, 4097, 20_000];
 

@@ -182,3 +182,29 @@ fn damage_in_a_log_with_a_successor_is_refused() {
     image.damaged(2, |log| log.truncate(end - 1)).assert_refused(&image, 2, "first file less a byte");
     flip(&image, 4, start(&image, 4) + 2, 0x10);
 }
+
+/// A sector of garbage or zeros over many records, at every place: refused, or cut where it begins if nothing valid follows.
+#[test]
+fn a_bad_sector_anywhere_leaves_a_prefix_or_a_refusal() {
+    let (mut cuts, mut refusals) = (0, 0);
+    for image in [small(), mixed(), long_tail()] {
+        let length = image.log(&image.places[0].0).len();
+        for (at, garbage) in (0..length).step_by(512).flat_map(|at| [(at, true), (at, false)]).step_by(if length > 10_000 { 5 } else { 1 })
+        {
+            let case = image.damaged(0, |log| {
+                let end = (at + 512).min(log.len());
+                log[at..end].iter_mut().enumerate().for_each(|(n, byte)| *byte = if garbage { byte.wrapping_add(n as u8 | 1) } else { 0 });
+            });
+            let hit = image.places.iter().rposition(|(_, start)| *start <= at as u64).unwrap();
+            let what = format!("sector at {at} of {length}, garbage: {garbage}");
+            if case.result.is_ok() {
+                case.assert_cut(&image, hit, &what);
+                cuts += 1;
+            } else {
+                case.assert_refused(&image, hit, &what);
+                refusals += 1;
+            }
+        }
+    }
+    assert!(cuts > 10 && refusals > 10, "{cuts} cuts and {refusals} refusals");
+}
