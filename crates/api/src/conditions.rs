@@ -50,7 +50,9 @@ fn refuse_unknown(headers: &HeaderMap, known: impl Fn(&str) -> bool) -> Result<(
         None => Ok(()),
         Some(name) => Err(Problem::new(
             Kind::BadCondition,
-            format!("The header {name} is not taken here: PUT and DELETE take If-Match and If-None-Match, items of a batch if_match and if_none_match."),
+            format!(
+                "The header {name} is not taken here: PUT and DELETE take If-Match and If-None-Match, items of a batch if_match and if_none_match."
+            ),
         )),
     }
 }
@@ -89,9 +91,11 @@ fn revision(text: &str) -> Option<Revision> {
 /// Whether a read's `If-None-Match` names the answer's ETag, by weak comparison (RFC 9110, 13.1.2).
 pub(crate) fn not_modified(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let Ok(etag) = etag.to_str() else { return false };
-    headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.trim() == "*" || value.split(',').any(|tag| tag.trim().strip_prefix("W/").unwrap_or(tag.trim()) == etag)
-    })
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.trim() == "*" || value.split(',').any(|tag| tag.trim().strip_prefix("W/").unwrap_or(tag.trim()) == etag))
 }
 
 fn bad(detail: &'static str) -> Problem {
@@ -108,7 +112,9 @@ mod tests {
         assert_eq!(if_match("\"42-raw\""), Ok(Condition::Revision(Revision(42))));
         assert_eq!(if_match("42"), Ok(Condition::Revision(Revision(42))));
         assert_eq!(if_match("*"), Ok(Condition::Present));
-        for damaged in ["", "\"\"", "\"42", "42\"", "\"+42\"", "\"042\"", "W/\"42\"", "\"1\", \"2\"", "\"x\"", "\"99999999999999999999\"", "\"-raw\""] {
+        for damaged in
+            ["", "\"\"", "\"42", "42\"", "\"+42\"", "\"042\"", "W/\"42\"", "\"1\", \"2\"", "\"x\"", "\"99999999999999999999\"", "\"-raw\""]
+        {
             assert!(if_match(damaged).is_err(), "{damaged} must be refused");
         }
     }

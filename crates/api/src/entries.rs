@@ -298,7 +298,12 @@ fn ttl_of(ttl: Option<u64>, at: impl Fn() -> String, faults: &mut Faults) -> Opt
     ttl.map_err(|error| faults.push(json::pointer(&at(), "ttl"), error.to_string())).ok()
 }
 
-fn condition_of(if_match: Option<IfMatch>, if_none_match: Option<String>, at: impl Fn() -> String, faults: &mut Faults) -> Option<Condition> {
+fn condition_of(
+    if_match: Option<IfMatch>,
+    if_none_match: Option<String>,
+    at: impl Fn() -> String,
+    faults: &mut Faults,
+) -> Option<Condition> {
     let (member, condition) = match (if_match, if_none_match) {
         (None, None) => return None,
         (Some(_), Some(_)) => ("if_none_match", Err("if_match and if_none_match can't be used together")),

@@ -135,20 +135,15 @@ struct Document<'a> {
 impl Problem {
     /// A problem; `detail` is one sentence that a person can act on.
     pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            detail: detail.into(),
-            faults: Faults::default(),
-            outcome: None,
-            headers: Vec::new(),
-            cause: None,
-        }))
+        Self(Box::new(Inner { kind, detail: detail.into(), faults: Faults::default(), outcome: None, headers: Vec::new(), cause: None }))
     }
 
     /// A problem with a list of faults.
     pub(crate) fn with_faults(kind: Kind, faults: Faults) -> Self {
         let detail = match faults.list.first() {
-            Some(only) if faults.count == 1 => format!("{}: {}.", if only.pointer.is_empty() { "The body" } else { &only.pointer }, only.detail),
+            Some(only) if faults.count == 1 => {
+                format!("{}: {}.", if only.pointer.is_empty() { "The body" } else { &only.pointer }, only.detail)
+            }
             _ if faults.count > faults.list.len() => {
                 format!("The body has {} faults; the first {} are listed.", faults.count, faults.list.len())
             }
@@ -245,9 +240,10 @@ impl From<ServiceError> for Problem {
                 Self::with_faults(Kind::TooLarge, faults)
             }
             ServiceError::TooManyKeys { .. } => Self::new(Kind::BadItems, error.to_string()),
-            ServiceError::IdempotencyMismatch => {
-                Self::new(Kind::IdempotencyMismatch, "This idempotency key was used before with another payload; send a new key with a new request.")
-            }
+            ServiceError::IdempotencyMismatch => Self::new(
+                Kind::IdempotencyMismatch,
+                "This idempotency key was used before with another payload; send a new key with a new request.",
+            ),
             ServiceError::Overloaded(what) => Self::overloaded(format!("The server is overloaded: {what}; try again later.")),
             ServiceError::Store(store) => from_store(store),
         };
@@ -265,6 +261,10 @@ fn from_store(error: &StoreError) -> Problem {
         StoreError::NoSpace { floor_bytes } => Problem::new(
             Kind::NoSpace,
             format!("Free disk space is below {floor_bytes} bytes; delete keys or make room on the disk. Deletes are still taken."),
+        ),
+        StoreError::ReadOnly => Problem::new(
+            Kind::NoSpace,
+            "The server was started on a full disk and only reads; make room on the disk, then restart the server.",
         ),
         StoreError::Unknown(_) => Problem::new(
             Kind::OutcomeUnknown,

@@ -97,7 +97,8 @@ fn has_content_length(read: &[u8], method: &str) -> Option<bool> {
 }
 
 fn is_field(line: &[u8], name: &[u8]) -> bool {
-    line.split_at_checked(name.len()).is_some_and(|(start, rest)| start.eq_ignore_ascii_case(name) && rest.trim_ascii_start().starts_with(b":"))
+    line.split_at_checked(name.len())
+        .is_some_and(|(start, rest)| start.eq_ignore_ascii_case(name) && rest.trim_ascii_start().starts_with(b":"))
 }
 
 /// The socket.
@@ -165,7 +166,13 @@ pub(crate) fn canned(status: u16) -> Vec<u8> {
         408 => ("Request Timeout", "head-timeout", "The head did not arrive in time", "Send the whole head of the request at once.", ""),
         414 => ("URI Too Long", "uri-too-long", "The request's target is too long", "Shorten the path or the query.", ""),
         431 => ("Request Header Fields Too Large", "head-too-large", "The head is too large", "Send fewer or shorter header fields.", ""),
-        503 => ("Service Unavailable", "overloaded", "The server is overloaded", "Too many connections are open; try again later.", "retry-after: 1\r\n"),
+        503 => (
+            "Service Unavailable",
+            "overloaded",
+            "The server is overloaded",
+            "Too many connections are open; try again later.",
+            "retry-after: 1\r\n",
+        ),
         _ => ("Bad Request", "bad-request", "The request can't be understood", "The head of the request is not HTTP/1.1.", ""),
     };
     // Nothing was read that could be applied.
@@ -173,7 +180,9 @@ pub(crate) fn canned(status: u16) -> Vec<u8> {
     let body = format!(
         "{{\"type\":\"urn:kvstore:problem:{slug}\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\"{outcome},\"request_id\":\"-\"}}"
     );
-    let head = format!("HTTP/1.1 {status} {reason}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n{extra}connection: close\r\n");
+    let head = format!(
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n{extra}connection: close\r\n"
+    );
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 

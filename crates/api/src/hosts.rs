@@ -91,10 +91,21 @@ mod tests {
             listen: ([10, 0, 0, 1], 8000).into(),
             ..ApiOptions::default()
         });
-        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8000", "127.9.9.9", "[::1]:80", "10.0.0.1", "KV.example:9", "other.example:81"] {
+        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8000", "127.9.9.9", "[::1]:80", "10.0.0.1", "KV.example:9", "other.example:81"]
+        {
             assert!(hosts.admits(host), "{host} is ours");
         }
-        for host in ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil", "10.0.0.2", "other.example:82", "[::1", "localhost:x", "a@localhost"] {
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil",
+            "10.0.0.2",
+            "other.example:82",
+            "[::1",
+            "localhost:x",
+            "a@localhost",
+        ] {
             assert!(!hosts.admits(host), "{host} is foreign");
         }
     }

@@ -33,7 +33,6 @@ use crate::{
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The API as a router. Metrics go to the recorder that is installed when this is called.
-#[must_use]
 pub fn router(service: Service, options: ApiOptions) -> Router {
     let cors = cors(&options.cors_origins);
     let api = Arc::new(Api::new(service, options));
@@ -191,8 +190,10 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     } else {
         AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
     };
-    let request_headers = ["authorization", "content-type", "accept", "if-match", "if-none-match", "idempotency-key", "prefer", "x-request-id"];
-    let answer_headers = ["etag", "location", "retry-after", "kv-key", "kv-version", "kv-applied-revision", "idempotency-replayed", "x-request-id"];
+    let request_headers =
+        ["authorization", "content-type", "accept", "if-match", "if-none-match", "idempotency-key", "prefer", "x-request-id"];
+    let answer_headers =
+        ["etag", "location", "retry-after", "kv-key", "kv-version", "kv-applied-revision", "idempotency-replayed", "x-request-id"];
     Some(
         CorsLayer::new()
             .allow_origin(allowed)

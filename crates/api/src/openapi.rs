@@ -141,7 +141,8 @@ mod tests {
     fn operation_ids_are_distinct() {
         let document: serde_json::Value = serde_json::from_slice(&Document::default().json()).unwrap();
         let items = document["paths"].as_object().unwrap().values();
-        let mut ids: Vec<_> = items.flat_map(|item| item.as_object().unwrap().values().map(|operation| operation["operationId"].to_string())).collect();
+        let mut ids: Vec<_> =
+            items.flat_map(|item| item.as_object().unwrap().values().map(|operation| operation["operationId"].to_string())).collect();
         let all = ids.len();
         ids.sort();
         ids.dedup();

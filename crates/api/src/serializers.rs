@@ -225,8 +225,14 @@ mod tests {
     fn entry(value: impl Into<Bytes>) -> Entry {
         let value = value.into();
         let time = Timestamp::from_micros(1_795_381_200_000_000);
-        let header =
-            Header { version: 1, revision: Revision(42), created_at: time, updated_at: time, expires_at: None, value_len: value.len() as u64 };
+        let header = Header {
+            version: 1,
+            revision: Revision(42),
+            created_at: time,
+            updated_at: time,
+            expires_at: None,
+            value_len: value.len() as u64,
+        };
         Entry { key: Key::new("user:\"1").unwrap(), header, value: Some(value) }
     }
 

@@ -234,4 +234,3 @@ async fn refuse(server: Arc<Server>, mut stream: TcpStream) {
     let _ = stream.shutdown().await;
     linger(stream, &server).await;
 }
-

@@ -18,7 +18,8 @@ use crate::{api::Api, errors::Problem, respond::Response, urls::Operation};
 
 // The OpenAPI document is built from these; each has its description beside it.
 pub(crate) use self::{
-    batch_put::*, delete_value::*, health::*, index::*, metrics::*, probes::*, put_value::*, read_many::*, read_range::*, read_value::*, schema::*,
+    batch_put::*, delete_value::*, health::*, index::*, metrics::*, probes::*, put_value::*, read_many::*, read_range::*, read_value::*,
+    schema::*,
 };
 
 /// Calls the view of an operation.

@@ -47,13 +47,19 @@ impl Client {
     /// Sends a request that `build` makes anew for each attempt, and sorts the answer.
     pub(crate) async fn send(&self, repeat: Repeat, pass: Pass, build: impl Fn() -> RequestBuilder) -> Result<Answer, ClientError> {
         let mut attempt = 1;
+        let mut uncertain = None;
         loop {
             let result = self.send_once(build()).await.and_then(|answer| answer.sort(pass));
             match result {
                 Err(error) if repeat == Repeat::Idempotent && error.is_retryable() && attempt < limits::CLIENT_ATTEMPTS_MAX => {
                     tokio::time::sleep(wait_before_repeat(&error, attempt)).await;
                     attempt += 1;
+                    if error.outcome() == WriteOutcome::Unknown {
+                        uncertain = Some(error);
+                    }
                 }
+                // That the last attempt was not applied says nothing of an earlier one that may have been.
+                Err(error) if error.outcome() == WriteOutcome::NotApplied && error.is_retryable() => return Err(uncertain.unwrap_or(error)),
                 result => return result,
             }
         }

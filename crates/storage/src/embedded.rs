@@ -96,7 +96,8 @@ impl<E: Engine> Embedded<E> {
         match self.engine.room() {
             Room::Enough => Ok(()),
             Room::Low { .. } if batch.only_deletes() => Ok(()),
-            Room::Low { floor_bytes } | Room::ReadOnly { floor_bytes } => Err(StoreError::NoSpace { floor_bytes }),
+            Room::Low { floor_bytes } => Err(StoreError::NoSpace { floor_bytes }),
+            Room::ReadOnly => Err(StoreError::ReadOnly),
         }
     }
 }
@@ -149,7 +150,7 @@ impl<E: Engine> Store for Embedded<E> {
             match self.engine.room() {
                 Room::Enough => State::Ready,
                 Room::Low { .. } => State::DiskFull,
-                Room::ReadOnly { .. } => State::ReadOnly,
+                Room::ReadOnly => State::ReadOnly,
             }
         };
         let disk = self.engine.disk();

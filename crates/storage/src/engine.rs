@@ -74,10 +74,7 @@ pub enum Room {
         floor_bytes: u64,
     },
     /// The engine was opened on a full disk and can't write at all until it is opened again.
-    ReadOnly {
-        /// The floor.
-        floor_bytes: u64,
-    },
+    ReadOnly,
 }
 
 /// The disk that holds the data.

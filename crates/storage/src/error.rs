@@ -22,6 +22,9 @@ pub enum StoreError {
         /// The floor.
         floor_bytes: u64,
     },
+    /// The data was opened for reading only, on a disk without any room. Not applied: make room and restart.
+    #[error("the data was opened for reading only, since the disk was full")]
+    ReadOnly,
     /// The write may have been applied or not: read before repeating it, or repeat it under its idempotency key.
     #[error("the outcome of the write is unknown: {0}")]
     Unknown(String),

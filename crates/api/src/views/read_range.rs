@@ -37,10 +37,7 @@ use crate::{
     ),
 )]
 pub(crate) async fn read_range(api: &Api, request: Request) -> Result<Response, Problem> {
-    let query = Query::parse(
-        request.uri().query(),
-        &["start", "end", "prefix", "limit", "cursor", "reverse", "keys_only", "consistency"],
-    )?;
+    let query = Query::parse(request.uri().query(), &["start", "end", "prefix", "limit", "cursor", "reverse", "keys_only", "consistency"])?;
     let consistency = consistency(&query)?;
     let RangeAnswer { page, reservation } = api.service.read_range(&scan(&query)?, consistency).await?;
     let before = format!("{{\"count\":{},\"results\":[", page.entries.len()).into_bytes();
@@ -104,5 +101,9 @@ fn limit(text: &str) -> Result<usize, Problem> {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let limit = digits.parse().unwrap_or(PAGE_ENTRIES_MAX).min(PAGE_ENTRIES_MAX);
-    if is_number && limit > 0 { Ok(limit) } else { Err(bad(format!("limit is a whole number from 1 up; more than {PAGE_ENTRIES_MAX} counts as that."))) }
+    if is_number && limit > 0 {
+        Ok(limit)
+    } else {
+        Err(bad(format!("limit is a whole number from 1 up; more than {PAGE_ENTRIES_MAX} counts as that.")))
+    }
 }

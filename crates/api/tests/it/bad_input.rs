@@ -14,7 +14,24 @@ async fn bad_keys_are_refused_by_every_method() {
     let before = server.everything().await;
     let long = "k".repeat(256);
     let long_in_bytes = "%C3%A9".repeat(256);
-    let keys = ["/", "%00", "a%00b/", "%zz/", "%", "%4", "a%4", "%ff/", "%C3%28", "%ED%A0%80", "?key=", "?key=%zz", "?key=%ff", &long, &long_in_bytes, "?key=%00"];
+    let keys = [
+        "/",
+        "%00",
+        "a%00b/",
+        "%zz/",
+        "%",
+        "%4",
+        "a%4",
+        "%ff/",
+        "%C3%28",
+        "%ED%A0%80",
+        "?key=",
+        "?key=%zz",
+        "?key=%ff",
+        &long,
+        &long_in_bytes,
+        "?key=%00",
+    ];
     for key in keys {
         for method in ["GET", "HEAD", "PUT", "DELETE"] {
             let answer = server.call(method, &format!("/kv-store/v1/kv/{key}"), &[], b"").await;
@@ -101,9 +118,23 @@ async fn bad_parameters_of_one_key_are_refused() {
     server.put(A, "kept").await;
     let before = server.everything().await;
     for (method, query) in [
-        ("GET", "raw=1"), ("GET", "raw"), ("GET", "consistency="), ("GET", "consistency=eventual"), ("GET", "ttl=5"), ("GET", "key=a"), ("GET", "raw=true&raw=true"),
-        ("PUT", "ttl=0"), ("PUT", "ttl=abc"), ("PUT", "ttl=-1"), ("PUT", "ttl="), ("PUT", "ttl=%2B5"), ("PUT", "ttl=315360001"), ("PUT", "raw=true"), ("PUT", "key=b"),
-        ("DELETE", "ttl=5"), ("DELETE", "x"),
+        ("GET", "raw=1"),
+        ("GET", "raw"),
+        ("GET", "consistency="),
+        ("GET", "consistency=eventual"),
+        ("GET", "ttl=5"),
+        ("GET", "key=a"),
+        ("GET", "raw=true&raw=true"),
+        ("PUT", "ttl=0"),
+        ("PUT", "ttl=abc"),
+        ("PUT", "ttl=-1"),
+        ("PUT", "ttl="),
+        ("PUT", "ttl=%2B5"),
+        ("PUT", "ttl=315360001"),
+        ("PUT", "raw=true"),
+        ("PUT", "key=b"),
+        ("DELETE", "ttl=5"),
+        ("DELETE", "x"),
     ] {
         server.call(method, &format!("{A}?{query}"), &[], b"x").await.problem(400, "bad-query");
     }
@@ -121,7 +152,17 @@ async fn bad_parameters_of_one_key_are_refused() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_refused() {
     let server = Server::start().await;
-    for path in ["/nothing", "/kv-store", "/kv-store/v1/", "/kv-store/v2/kv/a/", "/kv-store/v1/kvx", "/KV-STORE/v1/kv/a", "//", "/livez/x", "/kv-store/v1/health/leader/x"] {
+    for path in [
+        "/nothing",
+        "/kv-store",
+        "/kv-store/v1/",
+        "/kv-store/v2/kv/a/",
+        "/kv-store/v1/kvx",
+        "/KV-STORE/v1/kv/a",
+        "//",
+        "/livez/x",
+        "/kv-store/v1/health/leader/x",
+    ] {
         server.get(path).await.problem(404, "unknown-path");
     }
     for (method, path, allow) in [
@@ -147,7 +188,8 @@ async fn bodies_over_the_limits_are_refused_by_name() {
     let limits = Limits { value_bytes_max: 1_000, body_bytes_max: 5_000 };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;
     let chunked = |path: &str, media: &str, size: usize| {
-        let head = format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media}\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n");
+        let head =
+            format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media}\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n");
         [head.as_bytes(), &vec![b'x'; size], b"\r\n0\r\n\r\n"].concat()
     };
     let over = vec![b'x'; 1_001];

@@ -24,7 +24,14 @@ async fn a_batch_stores_all_its_items_in_order() {
     assert_eq!(entries[0]["revision"], entries[2]["revision"]);
     assert_eq!(server.get("/kv-store/v1/kv/c/").await.json(), entries[2]);
     for path in ["/kv-store/v1/kv/batch", BATCH] {
-        let minimal = server.call("POST", path, &[("Prefer", "respond-async, Return=minimal")], body.to_string().replace("if_none_match", "if_match").as_bytes()).await;
+        let minimal = server
+            .call(
+                "POST",
+                path,
+                &[("Prefer", "respond-async, Return=minimal")],
+                body.to_string().replace("if_none_match", "if_match").as_bytes(),
+            )
+            .await;
         assert_eq!(minimal.json()["count"], 3, "a body of no media type is taken as JSON: {}", minimal.text());
         assert!(minimal.json()["revision"].is_u64());
         assert_eq!(minimal.header("preference-applied"), Some("return=minimal"));
@@ -34,7 +41,13 @@ async fn a_batch_stores_all_its_items_in_order() {
 #[tokio::test]
 async fn conditions_of_items_are_numbers_or_etags() {
     let server = Server::start().await;
-    for form in [|revision: u64| json!(revision), |revision| json!(format!("\"{revision}\"")), |revision| json!(format!("{revision}")), |revision| json!(format!("\"{revision}-raw\"")), |_| json!("*")] {
+    for form in [
+        |revision: u64| json!(revision),
+        |revision| json!(format!("\"{revision}\"")),
+        |revision| json!(format!("{revision}")),
+        |revision| json!(format!("\"{revision}-raw\"")),
+        |_| json!("*"),
+    ] {
         let revision = server.put("/kv-store/v1/kv/a/", "x").await.json()["revision"].as_u64().unwrap();
         let body = json!({"items": [{"key": "a", "value": "y", "if_match": form(revision)}]}).to_string();
         assert_eq!(server.post_json(BATCH, &body).await.status, 200, "{body}");
@@ -97,9 +110,24 @@ async fn every_fault_of_a_batch_is_reported_and_nothing_is_written() {
     let answer = server.post_json(BATCH, body).await;
     let problem = answer.problem(400, "bad-body");
     let wanted = [
-        "/items/1/key", "/items/2/value", "/items/3/ttl", "/items/4/ttl", "/items/5/ttl", "/items/6/value", "/items/7/encoding", "/items/8/key",
-        "/items/9/value", "/items/10/extra", "/items/11/value", "/items/12/if_none_match", "/items/13/if_match", "/items/14/if_none_match",
-        "/items/15", "/items/16/key", "/items/17/key", "/items/18/if_match",
+        "/items/1/key",
+        "/items/2/value",
+        "/items/3/ttl",
+        "/items/4/ttl",
+        "/items/5/ttl",
+        "/items/6/value",
+        "/items/7/encoding",
+        "/items/8/key",
+        "/items/9/value",
+        "/items/10/extra",
+        "/items/11/value",
+        "/items/12/if_none_match",
+        "/items/13/if_match",
+        "/items/14/if_none_match",
+        "/items/15",
+        "/items/16/key",
+        "/items/17/key",
+        "/items/18/if_match",
     ];
     let mut found = answer.pointers();
     found.sort();
@@ -115,7 +143,9 @@ async fn every_fault_of_a_batch_is_reported_and_nothing_is_written() {
 #[tokio::test]
 async fn sizes_of_a_batch_are_bounded() {
     let server = Server::start().await;
-    let of = |count: usize| json!({"items": (0..count).map(|at| json!({"key": format!("k{at:05}"), "value": "v"})).collect::<Vec<_>>()}).to_string();
+    let of = |count: usize| {
+        json!({"items": (0..count).map(|at| json!({"key": format!("k{at:05}"), "value": "v"})).collect::<Vec<_>>()}).to_string()
+    };
     server.post_json(BATCH, &of(0)).await.problem(400, "bad-body");
     let long = server.post_json(BATCH, &of(10_001)).await;
     long.problem(400, "bad-body");

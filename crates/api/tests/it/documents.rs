@@ -78,7 +78,8 @@ async fn cors_is_off_unless_it_is_set() {
     let answer = server.call("GET", "/livez", &origin, b"").await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"));
     assert!(answer.header("access-control-expose-headers").unwrap().contains("etag"));
-    let preflight = [("Origin", "https://app.example"), ("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "if-match")];
+    let preflight =
+        [("Origin", "https://app.example"), ("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "if-match")];
     let answer = server.call("OPTIONS", "/kv-store/v1/kv/a/", &preflight, b"").await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("access-control-allow-methods").unwrap().contains("PUT"));

@@ -18,6 +18,7 @@ async fn each_failure_has_its_status_and_outcome() {
         (StoreError::Unavailable(secret()), 503, "unavailable", "not_applied"),
         (StoreError::Stopping, 503, "unavailable", "not_applied"),
         (StoreError::NoSpace { floor_bytes: 5 }, 507, "no-space", "not_applied"),
+        (StoreError::ReadOnly, 507, "no-space", "not_applied"),
         (StoreError::Unknown(secret()), 504, "outcome-unknown", "unknown"),
         (StoreError::Damaged(secret()), 500, "internal", "not_applied"),
         (StoreError::Read(secret()), 500, "internal", "not_applied"),
@@ -32,7 +33,9 @@ async fn each_failure_has_its_status_and_outcome() {
             assert!(!answer.text().contains("secret"), "the cause is not sent: {problem}");
             assert_eq!(answer.header("x-request-id"), problem["request_id"].as_str());
         }
-        for (method, path, body) in [("GET", A, &b""[..]), ("GET", "/kv-store/v1/kv/", b""), ("POST", "/kv-store/v1/read/", br#"{"keys": ["a"]}"#)] {
+        for (method, path, body) in
+            [("GET", A, &b""[..]), ("GET", "/kv-store/v1/kv/", b""), ("POST", "/kv-store/v1/read/", br#"{"keys": ["a"]}"#)]
+        {
             let problem = server.call(method, path, &[], body).await.problem(status, slug);
             assert!(problem.get("outcome").is_none(), "a read has no outcome: {problem}");
         }

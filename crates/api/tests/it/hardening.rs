@@ -77,7 +77,8 @@ async fn malformed_heads_get_a_problem() {
 
 #[tokio::test]
 async fn foreign_hosts_are_refused() {
-    let api = ApiOptions { allowed_hosts: vec!["kv.example".into()], node_url: "http://node1:8000/kv-store/v1".into(), ..ApiOptions::default() };
+    let api =
+        ApiOptions { allowed_hosts: vec!["kv.example".into()], node_url: "http://node1:8000/kv-store/v1".into(), ..ApiOptions::default() };
     let server = Server::with(Setup { api, ..Setup::default() }).await;
     for host in ["localhost", "localhost:8000", "127.0.0.1:9", "[::1]:8000", "kv.example", "KV.EXAMPLE:80", "node1:8000"] {
         assert_eq!(server.call("GET", "/livez", &[("Host", host)], b"").await.status, 200, "Host: {host}");
@@ -98,9 +99,13 @@ async fn without_the_token_only_health_answers() {
     for path in ["/livez", "/readyz", "/kv-store/v1/health/"] {
         assert_eq!(server.get(path).await.status, 200, "{path} is open");
     }
-    for sent in [None, Some("s3cret"), Some("Bearer "), Some("Bearer s3cre"), Some("Bearer s3cret1"), Some("Basic s3cret"), Some("Bearer S3CRET")] {
+    for sent in
+        [None, Some("s3cret"), Some("Bearer "), Some("Bearer s3cre"), Some("Bearer s3cret1"), Some("Basic s3cret"), Some("Bearer S3CRET")]
+    {
         let headers: Vec<_> = sent.iter().map(|sent| ("Authorization", *sent)).collect();
-        for (method, path) in [("GET", A), ("PUT", A), ("GET", "/metrics"), ("GET", "/"), ("GET", "/kv-store/schema/"), ("GET", "/nothing"), ("POST", A)] {
+        for (method, path) in
+            [("GET", A), ("PUT", A), ("GET", "/metrics"), ("GET", "/"), ("GET", "/kv-store/schema/"), ("GET", "/nothing"), ("POST", A)]
+        {
             let answer = server.call(method, path, &headers, b"").await;
             answer.problem(401, "unauthorized");
             assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"), "{method} {path} with {sent:?}");
@@ -125,7 +130,8 @@ async fn slow_heads_and_idle_connections_are_closed() {
 
 #[tokio::test]
 async fn slow_bodies_end_with_408_and_give_their_memory_back() {
-    let api = ApiOptions { body_idle_timeout: Duration::from_millis(150), body_timeout: Duration::from_millis(600), ..ApiOptions::default() };
+    let api =
+        ApiOptions { body_idle_timeout: Duration::from_millis(150), body_timeout: Duration::from_millis(600), ..ApiOptions::default() };
     let server = Server::with(Setup { api, ..Setup::default() }).await;
     let mut stalled = server.connect().await;
     stalled.send(b"PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc").await;
@@ -158,7 +164,8 @@ async fn a_body_that_breaks_off_stores_nothing() {
     connection.send(b"PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc").await;
     connection.stream.shutdown().await.unwrap();
     connection.closed().await;
-    let bad_chunk = server.raw(b"PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n").await;
+    let bad_chunk =
+        server.raw(b"PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n").await;
     bad_chunk.problem(400, "bad-request");
     assert_eq!(server.everything().await["count"], 0);
     within(async {
@@ -204,7 +211,12 @@ async fn a_body_without_room_in_memory_is_refused_before_it_is_read() {
     let problem = second.problem(503, "overloaded");
     assert_eq!((second.header("retry-after"), second.header("connection")), (Some("1"), Some("close")));
     assert_eq!(problem["outcome"], "not_applied");
-    let chunked = [&b"PUT /kv-store/v1/kv/b/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n61A80\r\n"[..], &vec![b'x'; 400_000], b"\r\n0\r\n\r\n"].concat();
+    let chunked = [
+        &b"PUT /kv-store/v1/kv/b/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n61A80\r\n"[..],
+        &vec![b'x'; 400_000],
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
     server.raw(&chunked).await.problem(503, "overloaded");
     let never = server.raw(b"PUT /kv-store/v1/kv/b/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n").await;
     never.problem(413, "too-large");

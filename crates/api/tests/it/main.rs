@@ -1,5 +1,7 @@
 //! The API over HTTP: a real server on a loopback port, the store in memory, and a client that writes raw HTTP.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail loudly, in its helpers too")]
+
 mod bad_input;
 mod batches;
 mod conditions;

@@ -15,7 +15,8 @@ fn keys(answer: &Answer) -> Vec<String> {
 
 async fn filled() -> Server {
     let server = Server::start().await;
-    let items: Vec<Value> = ["a", "b1", "b2", "b3", "c", "é", "x y", "x\"y"].iter().map(|key| json!({"key": key, "value": format!("v-{key}")})).collect();
+    let items: Vec<Value> =
+        ["a", "b1", "b2", "b3", "c", "é", "x y", "x\"y"].iter().map(|key| json!({"key": key, "value": format!("v-{key}")})).collect();
     assert_eq!(server.post_json("/kv-store/v1/kv/batch/", &json!({"items": items}).to_string()).await.status, 200);
     server
 }
@@ -59,7 +60,6 @@ async fn pages_follow_each_other_by_their_cursor() {
             cursor = next.as_str().unwrap().bytes().map(|byte| format!("%{byte:02x}")).collect();
         }
 
-
         assert_eq!(seen, whole, "{options}");
     }
 }
@@ -77,8 +77,24 @@ async fn keys_only_leaves_out_the_values() {
 async fn bad_parameters_are_refused() {
     let server = filled().await;
     for query in [
-        "limit=abc", "limit=-1", "limit=0", "limit=", "limit=1.5", "limit=+", "start=b&end=a", "reverse=yes", "keys_only=1", "raw=true", "unknown=1",
-        "limit=1&limit=1", "start=%zz", "start=%ff", "cursor=%00", "consistency=strong", "Limit=1", "start=%",
+        "limit=abc",
+        "limit=-1",
+        "limit=0",
+        "limit=",
+        "limit=1.5",
+        "limit=+",
+        "start=b&end=a",
+        "reverse=yes",
+        "keys_only=1",
+        "raw=true",
+        "unknown=1",
+        "limit=1&limit=1",
+        "start=%zz",
+        "start=%ff",
+        "cursor=%00",
+        "consistency=strong",
+        "Limit=1",
+        "start=%",
     ] {
         server.get(&format!("/kv-store/v1/kv/?{query}")).await.problem(400, "bad-query");
     }

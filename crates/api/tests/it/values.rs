@@ -242,11 +242,18 @@ async fn a_chunked_body_is_a_body() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     for _ in 0..3 {
-        connection.send(b"PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await;
+        connection
+            .send(
+                b"PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            )
+            .await;
         assert_eq!(connection.answer("PUT").await.json()["value"], "abcde");
     }
     let body = "content-length: 3\r\n\r\nPUT / HTTP/1.1\r\n";
-    let chunked = format!("PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let chunked = format!(
+        "PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
     connection.send(chunked.as_bytes()).await;
     assert_eq!(connection.answer("PUT").await.json()["value"], body, "a value may look like a head");
     connection.send(b"PUT /kv-store/v1/kv/a/ HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").await;

@@ -95,6 +95,18 @@ async fn attempts_are_bounded() {
 }
 
 #[tokio::test]
+async fn an_interrupted_attempt_is_not_forgotten_when_the_last_one_was_not_applied() {
+    let mut steps = vec![Step::Close];
+    steps.extend(vec![problem(503, r#","outcome":"not_applied""#); 4]);
+    let (url, served) = serve(steps).await;
+    let client = Client::new(&url, None).expect("an address");
+    let idempotency = Some(IdempotencyKey::new("once").expect("a key"));
+    let error = client.delete(&key(), &DeleteOptions { idempotency, ..DeleteOptions::default() }).await.expect_err("never stored");
+    assert_eq!(error.outcome(), WriteOutcome::Unknown, "the first attempt may have been applied: {error}");
+    assert_eq!(served.await.expect("served").len(), 5);
+}
+
+#[tokio::test]
 async fn only_a_404_about_the_key_means_absent() {
     let absent = answer(
         "404 X",

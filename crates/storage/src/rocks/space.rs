@@ -31,7 +31,7 @@ impl Space {
     pub(super) fn room(&self) -> Room {
         let floor_bytes = self.floor_bytes;
         if self.read_only {
-            Room::ReadOnly { floor_bytes }
+            Room::ReadOnly
         } else if self.free_bytes() < floor_bytes {
             Room::Low { floor_bytes }
         } else {
