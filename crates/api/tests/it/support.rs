@@ -274,6 +274,7 @@ impl Answer {
 }
 
 /// How the store behaves.
+#[derive(Clone)]
 pub(crate) enum Mode {
     Works,
     /// Every call fails like this.
@@ -296,11 +297,13 @@ impl Faulty {
     }
 
     async fn gate(&self) -> Result<(), StoreError> {
-        let wait = match &*self.mode.lock().unwrap() {
+        // Copied out: a panic under the lock would poison it for what comes after.
+        let mode = self.mode.lock().unwrap().clone();
+        let wait = match mode {
             Mode::Works => None,
-            Mode::Fails(error) => return Err(error.clone()),
+            Mode::Fails(error) => return Err(error),
             Mode::Panics => panic!("a panic with a secret"),
-            Mode::Waits(token) => Some(token.clone()),
+            Mode::Waits(token) => Some(token),
         };
         if let Some(token) = wait {
             token.cancelled().await;

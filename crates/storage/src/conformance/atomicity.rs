@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kvstore_types::{Header, IdempotencyRecord, Item, Kind, Outcome, Revision, Timestamp, WriteBatch, evaluate, limits::BATCH_ITEMS_MAX};
+use kvstore_types::{
+    Entry, Header, IdempotencyRecord, Item, KeyRange, Kind, Outcome, Revision, Scan, Timestamp, WriteBatch, evaluate,
+    limits::BATCH_ITEMS_MAX,
+};
 
 use super::{
     Stop,
@@ -70,18 +73,14 @@ async fn the_largest_batch_is_applied(bed: Bed) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Rounds of the cases in which a writer overwrites the same keys, batch by batch, under readers.
-const ROUNDS: u64 = 300;
+/// Keys that the same batches overwrite under readers.
 const SHARED: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
-/// Writes the same number under all shared keys, round by round; one key comes and goes with the parity of the round.
-async fn write_rounds(bed: &Bed) -> Result<(), Stop> {
-    for round in 1..=ROUNDS {
-        let mut items: Vec<_> = SHARED.iter().map(|key| put(key, round.to_string())).collect();
-        items.push(if round % 2 == 0 { put("even", round.to_string()) } else { delete("even") });
-        bed.apply(items).await?;
-    }
-    Ok(())
+/// Writes the number of the round under all shared keys; one more key is there in even rounds alone.
+async fn write_round(bed: Bed, round: u64) -> Result<(), Stop> {
+    let mut items: Vec<_> = SHARED.iter().map(|key| put(key, round.to_string())).collect();
+    items.push(if round.is_multiple_of(2) { put("even", round.to_string()) } else { delete("even") });
+    bed.apply(items).await.map(drop)
 }
 
 /// What a reader found in one snapshot: all of a batch, or nothing of it.
@@ -99,42 +98,27 @@ fn check_snapshot<'a>(values: impl IntoIterator<Item = (&'a str, Option<(Revisio
 }
 
 async fn readers_see_no_part_of_a_batch(bed: Bed) -> Result<(), Stop> {
-    let writer = tokio::spawn({
-        let bed = bed.clone();
-        async move { write_rounds(&bed).await }
-    });
     let keys = [&SHARED[..], &["even"]].concat();
-    let (mut last, mut snapshots) = (Revision(0), 0_u64);
-    while !writer.is_finished() || snapshots == 0 {
+    let mut last = Revision(0);
+    let mut writing = bed.keep_writing(write_round);
+    while writing.next_look().is_some() {
         let read = bed.get_many(&keys).await?;
         let states = read.into_iter().map(|entry| entry.map(|entry| (entry.header.revision, entry.value.unwrap_or_default().to_vec())));
         let revision = check_snapshot(keys.iter().copied().zip(states))?.unwrap_or(last);
         ensure!(revision >= last, "a later read showed revision {revision} after {last}");
         last = revision;
-        snapshots += 1;
     }
-    super::bed::joined(writer).await
+    writing.end().await
 }
 
 async fn pages_show_no_part_of_a_batch(bed: Bed) -> Result<(), Stop> {
-    let writer = tokio::spawn({
-        let bed = bed.clone();
-        async move { write_rounds(&bed).await }
-    });
-    let mut scan = kvstore_types::Scan::of(kvstore_types::KeyRange::all());
-    let mut pages = 0_u64;
-    while !writer.is_finished() || pages == 0 {
-        scan.reverse = !scan.reverse;
-        let page = bed.scan(&scan).await?;
-        let states: Vec<_> = page
-            .entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), Some((entry.header.revision, entry.value.clone().unwrap_or_default().to_vec()))))
-            .collect();
-        check_snapshot(states)?;
-        pages += 1;
+    let mut writing = bed.keep_writing(write_round);
+    while let Some(number) = writing.next_look() {
+        let page = bed.scan(&Scan { reverse: number % 2 == 1, ..Scan::of(KeyRange::all()) }).await?;
+        let state = |entry: &Entry| (entry.header.revision, entry.value.clone().unwrap_or_default().to_vec());
+        check_snapshot(page.entries.iter().map(|entry| (entry.key.as_str(), Some(state(entry)))))?;
     }
-    super::bed::joined(writer).await
+    writing.end().await
 }
 
 /// What a store is: headers, records, and the last revision and stamp. Evaluates without any store.

@@ -1,6 +1,13 @@
 //! `Bed`: a store on its fixture, with short words for what cases do to it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use kvstore_types::{
@@ -132,6 +139,24 @@ impl Bed {
         self.entries(Scan::of(KeyRange::all())).await
     }
 
+    /// Starts a writer that goes on from round to round while a case looks.
+    pub(super) fn keep_writing<W>(&self, write: fn(Self, u64) -> W) -> Writing
+    where
+        W: Future<Output = Result<(), Stop>> + Send + 'static,
+    {
+        let (rounds, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let writer = tokio::spawn({
+            let (bed, rounds, over) = (self.clone(), Arc::clone(&rounds), Arc::clone(&over));
+            async move {
+                while !over.load(Ordering::SeqCst) {
+                    write(bed.clone(), rounds.fetch_add(1, Ordering::SeqCst)).await?;
+                }
+                Ok(())
+            }
+        });
+        Writing { writer: Some(writer), rounds, over, looks: 0 }
+    }
+
     /// Runs as many tasks as asked for at once, each with its number, and gives their answers in that order.
     pub(super) async fn race<T, F, R>(&self, tasks: usize, run: F) -> Result<Vec<T>, Stop>
     where
@@ -151,6 +176,40 @@ impl Bed {
 /// A read may be answered without ever waiting. A loop of such reads would keep the writers it waits for from running at all.
 async fn let_others_run() {
     tokio::task::yield_now().await;
+}
+
+/// A writer that goes on until it is ended, or dropped by a case that failed.
+pub(super) struct Writing {
+    writer: Option<JoinHandle<Result<(), Stop>>>,
+    rounds: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+    looks: u64,
+}
+
+impl Writing {
+    /// The number of the next look; `None` once there were enough looks, and enough rounds between them for the looks to mean
+    /// something, or the writer failed.
+    pub(super) fn next_look(&mut self) -> Option<u64> {
+        const LEAST: u64 = 200;
+        let enough = self.looks >= LEAST && self.rounds.load(Ordering::SeqCst) >= LEAST;
+        let writes = self.writer.as_ref().is_some_and(|writer| !writer.is_finished());
+        self.looks += 1;
+        (writes && !enough).then_some(self.looks)
+    }
+
+    pub(super) async fn end(mut self) -> Result<(), Stop> {
+        self.over.store(true, Ordering::SeqCst);
+        match self.writer.take() {
+            Some(writer) => joined(writer).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
 }
 
 pub(super) async fn joined<T>(task: JoinHandle<Result<T, Stop>>) -> Result<T, Stop> {

@@ -120,26 +120,18 @@ async fn a_page_ends_at_its_scan_budget(bed: Bed) -> Result<(), Stop> {
 
 async fn a_page_is_one_snapshot(bed: Bed) -> Result<(), Stop> {
     // One batch deletes the first key and creates the last, then the other way round: a scan that is not a snapshot finds both or none.
-    let filler: Vec<_> = (0..500).map(|number| put(&format!("m-{number:03}"), pattern(64))).collect();
-    bed.apply(filler).await?;
-    bed.put("a", "token").await?;
-    let writer = tokio::spawn({
-        let bed = bed.clone();
-        async move {
-            for round in 0..200 {
-                let (from, to) = if round % 2 == 0 { ("a", "z") } else { ("z", "a") };
-                bed.apply(vec![delete(from), put(to, "token")]).await?;
-            }
-            Ok(())
-        }
-    });
-    let mut looks = 0_u64;
-    while !writer.is_finished() || looks == 0 {
-        let page = bed.scan(&Scan { reverse: looks % 2 == 1, ..everything() }).await?;
-        ensure_eq!(page.entries.len(), 501, "entries of a snapshot: the filler and one token");
-        looks += 1;
+    async fn move_token(bed: Bed, round: u64) -> Result<(), Stop> {
+        let (from, to) = if round.is_multiple_of(2) { ("a", "z") } else { ("z", "a") };
+        bed.apply(vec![delete(from), put(to, "token")]).await.map(drop)
     }
-    super::bed::joined(writer).await
+    bed.apply((0..500).map(|number| put(&format!("m-{number:03}"), pattern(64))).collect()).await?;
+    bed.put("a", "token").await?;
+    let mut writing = bed.keep_writing(move_token);
+    while let Some(number) = writing.next_look() {
+        let page = bed.scan(&Scan { reverse: number % 2 == 1, ..everything() }).await?;
+        ensure_eq!(page.entries.len(), 501, "entries of a snapshot: the filler and one token");
+    }
+    writing.end().await
 }
 
 async fn pages_add_up_to_the_range(bed: Bed) -> Result<(), Stop> {

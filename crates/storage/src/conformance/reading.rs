@@ -171,22 +171,15 @@ async fn reads_of_many_keys_keep_the_order_asked_for(bed: Bed) -> Result<(), Sto
 
 async fn reads_of_many_keys_are_one_snapshot(bed: Bed) -> Result<(), Stop> {
     // The writer only ever moves a token from one key to the other: a snapshot holds exactly one.
+    async fn move_token(bed: Bed, round: u64) -> Result<(), Stop> {
+        let (from, to) = if round.is_multiple_of(2) { ("left", "right") } else { ("right", "left") };
+        bed.apply(vec![super::bed::delete(from), put(to, "token")]).await.map(drop)
+    }
     bed.put("left", "token").await?;
-    let writer = tokio::spawn({
-        let bed = bed.clone();
-        async move {
-            for round in 0..300 {
-                let (from, to) = if round % 2 == 0 { ("left", "right") } else { ("right", "left") };
-                bed.apply(vec![super::bed::delete(from), put(to, "token")]).await?;
-            }
-            Ok(())
-        }
-    });
-    let mut looks = 0;
-    while !writer.is_finished() || looks == 0 {
+    let mut writing = bed.keep_writing(move_token);
+    while writing.next_look().is_some() {
         let found = bed.get_many(&["left", "right"]).await?.into_iter().flatten().count();
         ensure_eq!(found, 1, "tokens in one snapshot");
-        looks += 1;
     }
-    super::bed::joined(writer).await
+    writing.end().await
 }
