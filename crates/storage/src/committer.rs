@@ -26,10 +26,18 @@ use tokio::{
 
 use crate::{Durability, Engine, EngineError, Proposal, StoreError, embedded::StoreTime, metrics::CommitterMetrics};
 
+/// From this many batches in a group on, writers are taken to be many.
+const CONCURRENT_WRITERS: usize = 4;
+/// How long a group of many small batches waits for more: a part of what a sync takes.
+const LINGER: Duration = Duration::from_micros(50);
+/// Groups of this many bytes do not wait.
+const LINGER_BYTES_MAX: usize = 256 << 10;
+
 /// The handle by which batches reach the committer's thread.
 pub(crate) struct Committer {
     queue: SyncSender<Job>,
     stopping: AtomicBool,
+    reclaim_is_queued: Arc<AtomicBool>,
     /// Why the store can't go on, once it can't.
     failure: watch::Receiver<Option<String>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -46,7 +54,37 @@ struct Pending {
     proposal: Proposal,
     weight: usize,
     claim: Arc<Claim>,
-    reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    reply: oneshot::Sender<Answer>,
+}
+
+type Written = Result<Outcome, StoreError>;
+
+/// A batch's outcome. The first of a group brings those of the others along: waking them is then done by its task, on an async
+/// worker, where it costs a push to a queue, and not by the committer, where each costs a system call.
+struct Answer {
+    outcome: Written,
+    _others: Deliveries,
+}
+
+/// Outcomes on their way to their waiters. They are delivered when this is dropped, by whomever.
+#[derive(Default)]
+struct Deliveries(Vec<(oneshot::Sender<Answer>, Written)>);
+
+impl Drop for Deliveries {
+    fn drop(&mut self) {
+        for (waiter, outcome) in self.0.drain(..) {
+            // A caller that went away does not need its answer.
+            let _ = waiter.send(Answer { outcome, _others: Self::default() });
+        }
+    }
+}
+
+impl Deliveries {
+    fn deliver(mut self) {
+        if let Some((first, outcome)) = self.0.pop() {
+            let _ = first.send(Answer { outcome, _others: self });
+        }
+    }
 }
 
 /// Who has a queued batch. It changes hands once.
@@ -64,11 +102,15 @@ impl Claim {
 }
 
 /// Withdraws a batch whose caller went away while it was still waiting.
-struct WithdrawOnDrop(Arc<Claim>);
+struct WithdrawOnDrop<'a> {
+    claim: Arc<Claim>,
+    metrics: &'a CommitterMetrics,
+}
 
-impl Drop for WithdrawOnDrop {
+impl Drop for WithdrawOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.change_to(WITHDRAWN);
+        self.claim.change_to(WITHDRAWN);
+        self.metrics.queued(-1.0);
     }
 }
 
@@ -77,9 +119,19 @@ impl Committer {
         let (queue, jobs) = sync_channel(QUEUE_BATCHES_MAX);
         let (fail, failure) = watch::channel(None);
         let metrics = CommitterMetrics::default();
-        let worker = Worker { engine, time, jobs, fail, metrics: metrics.clone(), carried: None };
+        let reclaim_is_queued = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            engine,
+            time,
+            jobs,
+            fail,
+            metrics: metrics.clone(),
+            reclaim_is_queued: Arc::clone(&reclaim_is_queued),
+            carried: None,
+            last_group: 0,
+        };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || worker.run())?;
-        Ok(Self { queue, stopping: AtomicBool::new(false), failure, thread: Mutex::new(Some(thread)), metrics })
+        Ok(Self { queue, stopping: AtomicBool::new(false), reclaim_is_queued, failure, thread: Mutex::new(Some(thread)), metrics })
     }
 
     /// Queues a batch and waits for its outcome.
@@ -95,27 +147,29 @@ impl Committer {
             Err(TrySendError::Disconnected(_)) => return Err(self.refusal()),
         }
         self.metrics.queued(1.0);
-        let withdraw = WithdrawOnDrop(claim);
-        let result = self.wait(answer, &withdraw.0).await;
-        self.metrics.queued(-1.0);
-        result
+        let withdraw = WithdrawOnDrop { claim, metrics: &self.metrics };
+        self.wait(answer, &withdraw.claim).await
     }
 
-    async fn wait(&self, mut answer: oneshot::Receiver<Result<Outcome, StoreError>>, claim: &Claim) -> Result<Outcome, StoreError> {
+    async fn wait(&self, mut answer: oneshot::Receiver<Answer>, claim: &Claim) -> Written {
         match timeout(Duration::from_millis(QUEUE_WAIT_MS_MAX), &mut answer).await {
-            Ok(answered) => return answered.unwrap_or_else(|_| Err(self.unanswered(claim))),
+            Ok(answered) => return self.outcome(answered, claim),
             Err(_) if claim.change_to(WITHDRAWN) => return Err(StoreError::Overloaded("the write waited too long for its turn")),
             Err(_) => {}
         }
         match timeout(Duration::from_millis(COMMIT_WAIT_MS_MAX), answer).await {
-            Ok(answered) => answered.unwrap_or_else(|_| Err(self.unanswered(claim))),
+            Ok(answered) => self.outcome(answered, claim),
             Err(_) => Err(StoreError::Unknown("the disk did not answer in time".into())),
         }
     }
 
-    /// The committer went away without an answer: what that means depends on whether it had taken the batch.
-    fn unanswered(&self, claim: &Claim) -> StoreError {
-        if claim.0.load(Ordering::Acquire) == TAKEN { StoreError::Unknown("the committer stopped".into()) } else { self.refusal() }
+    fn outcome(&self, answered: Result<Answer, oneshot::error::RecvError>, claim: &Claim) -> Written {
+        match answered {
+            Ok(answer) => answer.outcome,
+            // The committer went away without an answer: what that means depends on whether it had taken the batch.
+            Err(_) if claim.0.load(Ordering::Acquire) == TAKEN => Err(StoreError::Unknown("the committer stopped".into())),
+            Err(_) => Err(self.refusal()),
+        }
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -131,7 +185,10 @@ impl Committer {
 
     /// Has the engine delete expired entries, in turn with the writes. A full queue has better things to do: the next call will.
     pub(crate) fn reclaim_soon(&self) {
-        let _ = self.queue.try_send(Job::Reclaim);
+        // One at a time: where reclaiming is slower than its interval, more of them would only delay the writes.
+        if !self.reclaim_is_queued.swap(true, Ordering::AcqRel) && self.queue.try_send(Job::Reclaim).is_err() {
+            self.reclaim_is_queued.store(false, Ordering::Release);
+        }
     }
 
     /// Why the store can't go on, if it can't.
@@ -173,6 +230,9 @@ struct Worker<E> {
     jobs: Receiver<Job>,
     fail: watch::Sender<Option<String>>,
     metrics: CommitterMetrics,
+    reclaim_is_queued: Arc<AtomicBool>,
+    /// Batches in the group before.
+    last_group: usize,
     /// A job that was received but did not fit the last group.
     carried: Option<Job>,
 }
@@ -196,7 +256,10 @@ impl<E: Engine> Worker<E> {
                     let group = self.gather(*first);
                     self.commit(group)?;
                 }
-                Job::Reclaim => self.reclaim()?,
+                Job::Reclaim => {
+                    self.reclaim_is_queued.store(false, Ordering::Release);
+                    self.reclaim()?;
+                }
                 Job::Stop => return Ok(()),
             }
         }
@@ -207,20 +270,32 @@ impl<E: Engine> Worker<E> {
         let mut bytes = first.weight;
         let mut group = Vec::with_capacity(64);
         take(&mut group, first);
+        self.drain(&mut group, &mut bytes);
+        // With many writers, those just answered are about to write again: a moment later the group is larger, and there is one
+        // sync for all of them instead of two. A lone writer never waits.
+        if self.last_group >= CONCURRENT_WRITERS && group.len() < 2 * self.last_group && bytes < LINGER_BYTES_MAX && self.carried.is_none()
+        {
+            std::thread::park_timeout(LINGER);
+            self.drain(&mut group, &mut bytes);
+        }
+        self.last_group = group.len();
+        group
+    }
+
+    fn drain(&mut self, group: &mut Vec<Pending>, bytes: &mut usize) {
         while group.len() < GROUP_BATCHES_MAX {
             match self.jobs.try_recv() {
-                Ok(Job::Write(next)) if bytes + next.weight <= GROUP_BYTES_MAX => {
-                    bytes += next.weight;
-                    take(&mut group, *next);
+                Ok(Job::Write(next)) if *bytes + next.weight <= GROUP_BYTES_MAX => {
+                    *bytes += next.weight;
+                    take(group, *next);
                 }
                 Ok(other) => {
                     self.carried = Some(other);
-                    break;
+                    return;
                 }
-                Err(_) => break,
+                Err(_) => return,
             }
         }
-        group
     }
 
     fn commit(&self, group: Vec<Pending>) -> Result<(), String> {
@@ -232,17 +307,14 @@ impl<E: Engine> Worker<E> {
         match self.engine.apply(&proposals, self.time.now(), &[], Durability::Synced) {
             Ok(outcomes) => {
                 self.time.reached(self.engine.position().stamp);
-                for (waiter, outcome) in waiters.into_iter().zip(outcomes) {
-                    // A caller that went away does not need its answer.
-                    let _ = waiter.send(outcome.map_err(StoreError::from));
-                }
+                let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(StoreError::from));
+                Deliveries(waiters.into_iter().zip(outcomes).collect()).deliver();
                 Ok(())
             }
             Err(error) => {
                 let reason = error.to_string();
-                for waiter in waiters {
-                    let _ = waiter.send(Err(StoreError::Unknown(reason.clone())));
-                }
+                let unknown = || Err(StoreError::Unknown(reason.clone()));
+                Deliveries(waiters.into_iter().map(|waiter| (waiter, unknown())).collect()).deliver();
                 Err(reason)
             }
         }

@@ -4,6 +4,7 @@
 
 use std::{
     sync::{Arc, Weak},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -12,7 +13,10 @@ use parking_lot::{Condvar, Mutex};
 use crate::{Engine, committer::Committer, metrics};
 
 /// The handle that ends the thread.
-pub(crate) struct Housekeeper(Arc<Signal>);
+pub(crate) struct Housekeeper {
+    signal: Arc<Signal>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 #[derive(Default)]
 struct Signal {
@@ -24,19 +28,24 @@ impl Housekeeper {
     /// Starts the thread; with no interval there is none, and nothing is reclaimed.
     pub(crate) fn start<E: Engine>(engine: &Arc<E>, committer: &Arc<Committer>, every: Option<Duration>) -> std::io::Result<Self> {
         let signal = Arc::new(Signal::default());
+        let mut thread = None;
         if let Some(every) = every {
             let (engine, committer) = (Arc::downgrade(engine), Arc::downgrade(committer));
             let thread_signal = Arc::clone(&signal);
-            std::thread::Builder::new()
-                .name("housekeeper".into())
-                .spawn(move || while thread_signal.wait(every) && keep_house(&engine, &committer) {})?;
+            let run = move || while thread_signal.wait(every) && keep_house(&engine, &committer) {};
+            thread = Some(std::thread::Builder::new().name("housekeeper".into()).spawn(run)?);
         }
-        Ok(Self(signal))
+        Ok(Self { signal, thread: Mutex::new(thread) })
     }
 
+    /// Ends the thread and waits for it: it may hold the engine for a moment, and with it the data directory.
     pub(crate) fn stop(&self) {
-        *self.0.stopped.lock() = true;
-        self.0.changed.notify_all();
+        *self.signal.stopped.lock() = true;
+        self.signal.changed.notify_all();
+        let Some(thread) = self.thread.lock().take() else { return };
+        if thread.join().is_err() {
+            tracing::error!("the housekeeper panicked");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Applying a group: each batch is evaluated against what is stored and what the group changed before it; all of it is one RocksDB
 //! write with one sync.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use kvstore_types::{Change, Evaluation, Header, IdempotencyKey, IdempotencyRecord, Key, Outcome, Timestamp, evaluate, next_stamp};
 use rocksdb::WriteBatch;
@@ -52,8 +52,8 @@ impl<'a> Group<'a> {
             write: WriteBatch::default(),
             position: generation.position(),
             changes: Vec::new(),
-            headers: HashMap::new(),
-            requests: HashMap::new(),
+            headers: HashMap::default(),
+            requests: HashMap::default(),
             request_bytes: 0,
             record: Vec::new(),
         }

@@ -7,9 +7,10 @@
 //! does not rest on that library's internals, and loom can run the very code.) After the lease tokens of "Scaling Memcache at
 //! Facebook" (NSDI 2013).
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use kvstore_types::{Header, Key};
 use parking_lot::Mutex;
 use quick_cache::{Weighter, sync::Cache};
@@ -52,7 +53,7 @@ impl EntryCache {
         Self {
             entries: Cache::with_weighter(items, capacity_bytes, ByBytes),
             gate: Gate::new(STRIPES),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             hits: metrics::counter!("kvstore_entry_cache_hits_total"),
             misses: metrics::counter!("kvstore_entry_cache_misses_total"),
         }

@@ -1,6 +1,8 @@
 //! Which keys changed lately: tells whether a header that was loaded before a batch queued is still the stored one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use kvstore_types::{Key, Revision, limits::RECENT_CHANGES_MAX};
 
@@ -15,7 +17,7 @@ pub(super) struct RecentChanges {
 
 impl RecentChanges {
     pub(super) fn new(position: Revision) -> Self {
-        Self { last: HashMap::new(), order: VecDeque::new(), complete_after: position }
+        Self { last: HashMap::default(), order: VecDeque::new(), complete_after: position }
     }
 
     /// Whether the key certainly did not change after this revision.
