@@ -329,7 +329,7 @@ impl<E: Engine> Worker<E> {
                 return Ok(());
             }
         };
-        match self.engine.reclaim(&due, now, Durability::Synced) {
+        match self.engine.reclaim(&due, now, &[], Durability::Synced) {
             Ok(reclaimed) => {
                 self.time.reached(self.engine.position().stamp);
                 self.metrics.reclaimed(reclaimed);

@@ -21,6 +21,8 @@ pub struct Proposal {
 /// Stored headers of a batch's keys as they were at a revision.
 #[derive(Debug, Clone)]
 pub struct Hints {
+    /// The contents that they were read from: `replace` makes others.
+    pub generation: u64,
     /// All changes up to this revision are in `headers`; later ones may be.
     pub as_of: Revision,
     /// What is stored under each item's key, expired entries included.
@@ -41,7 +43,8 @@ pub enum ReadTier {
 pub enum Durability {
     /// The group is on disk when `apply` returns.
     Synced,
-    /// It may be lost in a crash, as a whole: for a state machine below a log that is synced itself.
+    /// It may be lost in a crash, as a whole: for a state machine below a log that is synced itself. There every replica must do
+    /// the same, so a read error fails the whole group before anything is written.
     Buffered,
 }
 
@@ -95,11 +98,13 @@ pub trait Engine: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Evaluates the batches in order, each against what the ones before it left, and applies those that pass in one atomic
-    /// write, together with `meta`. An answer for each batch, in order.
+    /// write, together with `meta`. An answer for each batch, in order. A group without batches that carries `meta` is a tick: it
+    /// moves the stamp on to `proposed`.
     ///
     /// # Errors
     /// The outer error means that the write or sync failed: whether any of the group will be found after a restart is unknown.
-    /// An inner error is that batch's alone, and it was not applied.
+    /// An inner error is that batch's alone, and it was not applied. With [`Durability::Buffered`] there is no inner error: a read
+    /// error is the outer one, and nothing was written.
     fn apply(
         &self,
         group: &[Proposal],
@@ -109,11 +114,17 @@ pub trait Engine: Send + Sync + 'static {
     ) -> Result<Vec<Result<Outcome, EngineError>>, EngineError>;
 
     /// Deletes entries that are still the expired ones named, and idempotency records that have ended, in one atomic write with
-    /// its own stamp. Says how many entries went.
+    /// its own stamp, together with `meta`. Says how many entries went.
     ///
     /// # Errors
     /// As for `apply`.
-    fn reclaim(&self, due: &[Reclaimable], proposed: Timestamp, durability: Durability) -> Result<usize, EngineError>;
+    fn reclaim(
+        &self,
+        due: &[Reclaimable],
+        proposed: Timestamp,
+        meta: &[(&str, &[u8])],
+        durability: Durability,
+    ) -> Result<usize, EngineError>;
 
     /// Expired entries at this store time, oldest first.
     ///

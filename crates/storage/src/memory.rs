@@ -61,6 +61,12 @@ impl Contents {
         outcome
     }
 
+    fn carry(&mut self, meta: &[(&str, &[u8])]) {
+        for (key, value) in meta {
+            self.meta.insert((*key).to_owned(), Bytes::copy_from_slice(value));
+        }
+    }
+
     fn get(&self, key: &Key, projection: Projection, now: Timestamp) -> Option<Entry> {
         self.entries.get(key).and_then(|(header, value)| shown(key, header, value, projection, now))
     }
@@ -117,14 +123,22 @@ impl Engine for MemoryEngine {
     ) -> Result<Vec<Result<Outcome, EngineError>>, EngineError> {
         let mut contents = self.contents.write();
         let outcomes = group.iter().map(|proposal| Ok(contents.apply(&proposal.batch, proposed))).collect();
-        for (key, value) in meta {
-            contents.meta.insert((*key).to_owned(), Bytes::copy_from_slice(value));
+        contents.carry(meta);
+        if group.is_empty() && !meta.is_empty() {
+            contents.position.stamp = contents.position.stamp.max(proposed);
         }
         Ok(outcomes)
     }
 
-    fn reclaim(&self, due: &[Reclaimable], proposed: Timestamp, _durability: Durability) -> Result<usize, EngineError> {
+    fn reclaim(
+        &self,
+        due: &[Reclaimable],
+        proposed: Timestamp,
+        meta: &[(&str, &[u8])],
+        _durability: Durability,
+    ) -> Result<usize, EngineError> {
         let mut contents = self.contents.write();
+        contents.carry(meta);
         let stamp = next_stamp(contents.position.stamp, proposed);
         let mut entries = 0;
         for Reclaimable { key, revision } in due {
@@ -159,7 +173,7 @@ impl Engine for MemoryEngine {
 
     fn hints(&self, batch: &WriteBatch, _tier: ReadTier) -> Result<Hints, EngineError> {
         let contents = self.contents.read();
-        Ok(Hints { as_of: contents.position.revision, headers: contents.headers(batch) })
+        Ok(Hints { generation: 0, as_of: contents.position.revision, headers: contents.headers(batch) })
     }
 
     fn get_many(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Entry>>, EngineError> {

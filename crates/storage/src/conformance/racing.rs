@@ -14,6 +14,7 @@ cases! {
     of_racing_deletes_one_wins: ["C10"],
     counting_by_revision_loses_no_update: ["C2", "C10"],
     transfers_keep_their_sum: ["C1", "C10"],
+    of_two_batches_that_each_need_what_the_other_takes_one_is_applied: ["C2", "C10"],
     a_failing_batch_takes_no_other_down: ["C11"],
 }
 
@@ -53,6 +54,22 @@ async fn of_racing_updates_of_a_revision_one_wins(bed: Bed) -> Result<(), Stop> 
         let Some(header) = bed.header("key").await? else { return Err(Stop::Failed("the key is gone".into())) };
         ensure_eq!(header.version, known.version + 1, "one update in round {round}");
         known = header;
+    }
+    Ok(())
+}
+
+/// Write skew: each batch writes one key on a condition about another, which the other batch writes.
+async fn of_two_batches_that_each_need_what_the_other_takes_one_is_applied(bed: Bed) -> Result<(), Stop> {
+    for round in 0..50 {
+        let keys = [format!("x{round}"), format!("y{round}")];
+        let outcomes = bed
+            .race(2, |bed, task| {
+                // Deletes an absent key, which changes nothing, and so rests on its absence alone.
+                let items = vec![if_absent(delete(&keys[task])), put(&keys[1 - task], "taken")];
+                async move { bed.write(items).await }
+            })
+            .await?;
+        only_winner(&outcomes)?;
     }
     Ok(())
 }

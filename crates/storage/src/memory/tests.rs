@@ -43,7 +43,7 @@ fn reclaiming_removes_ended_records_alone() {
     apply(&engine, put("a", Some("old")), 1);
     apply(&engine, put("a", Some("new")), 1_000);
     let before = engine.contents.read().records.bytes();
-    assert_eq!(engine.reclaim(&[], Timestamp::from_micros(day + 1), Durability::Synced).unwrap(), 0, "no entries went");
+    assert_eq!(engine.reclaim(&[], Timestamp::from_micros(day + 1), &[], Durability::Synced).unwrap(), 0, "no entries went");
     assert_eq!(engine.contents.read().records.bytes(), before / 2, "one of two equal records went");
     assert!(is_replay(&apply(&engine, put("a", Some("new")), day + 2)), "the newer record still counts");
 }

@@ -8,7 +8,7 @@ use rocksdb::WriteBatch;
 
 use super::{
     generation::{Generation, write_error},
-    layout::{self, ENTRIES, EXPIRY, META, META_PREFIX, POSITION, Placement, Record, VALUES, expiry_key, value_key},
+    layout::{self, ENTRIES, EXPIRY, META, POSITION, Placement, Record, VALUES, expiry_key, value_key},
     options::Shared,
 };
 use crate::{Durability, EngineError, Position, Proposal, ReadTier};
@@ -23,7 +23,15 @@ pub(super) fn apply(
     durability: Durability,
 ) -> Result<Outcomes, EngineError> {
     let mut group = Group::new(generation);
-    let outcomes = proposals.iter().map(|proposal| group.add(proposal, proposed)).collect();
+    let outcomes: Outcomes = proposals.iter().map(|proposal| group.add(proposal, proposed)).collect();
+    if durability == Durability::Buffered
+        && let Some(Err(error)) = outcomes.iter().find(|outcome| outcome.is_err())
+    {
+        return Err(error.clone());
+    }
+    if proposals.is_empty() {
+        group.position.stamp = group.position.stamp.max(proposed);
+    }
     if group.changes.is_empty() && meta.is_empty() {
         return Ok(outcomes);
     }
@@ -98,8 +106,8 @@ impl<'a> Group<'a> {
                 }
                 let hint = proposal.hints.as_ref().and_then(|hints| {
                     let header = hints.headers.get(index)?;
-                    // A hint from the future was taken before the contents were replaced by an earlier state.
-                    let known = hints.as_of <= self.position.revision && recent.unchanged_since(&item.key, hints.as_of);
+                    // What was read from contents that have been replaced since says nothing.
+                    let known = hints.generation == self.generation.number && recent.unchanged_since(&item.key, hints.as_of);
                     known.then_some(*header)
                 });
                 // What changed since the hint was taken is still in memory, mostly.
@@ -141,10 +149,8 @@ impl<'a> Group<'a> {
     /// Writes the group, then makes it visible in the order that keeps the cache exact.
     fn write(mut self, meta: &[(&str, &[u8])], durability: Durability) -> Result<(), EngineError> {
         let generation = self.generation;
+        generation.carry(&mut self.write, meta)?;
         let family = generation.family(META)?;
-        for (name, value) in meta {
-            self.write.put_cf(family, [META_PREFIX, name].concat(), value);
-        }
         let mut request_bytes = generation.request_bytes.lock();
         let total = *request_bytes + self.request_bytes;
         self.write.put_cf(family, POSITION, layout::encode_position(self.position, total));

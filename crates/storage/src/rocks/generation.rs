@@ -2,13 +2,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use kvstore_types::Revision;
 use parking_lot::{Mutex, RwLock};
-use rocksdb::{ColumnFamily, DB, Error, ErrorKind, checkpoint::Checkpoint};
+use rocksdb::{ColumnFamily, DB, Error, ErrorKind, WriteBatch, checkpoint::Checkpoint};
 
 use super::{
     entry_cache::EntryCache,
@@ -19,7 +22,11 @@ use super::{
 };
 use crate::{EngineError, OpenError, Position};
 
+/// Counts generations, so that what was read from one is not taken for another's.
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
 pub(super) struct Generation {
+    pub(super) number: u64,
     pub(super) db: DB,
     pub(super) cache: EntryCache,
     pub(super) recent: Mutex<RecentChanges>,
@@ -48,6 +55,7 @@ impl Generation {
             report_cut(&cut, position.revision);
         }
         Ok(Self {
+            number: OPENED.fetch_add(1, Ordering::Relaxed),
             db,
             cache: EntryCache::new(shared.plan.entry_cache),
             recent: Mutex::new(RecentChanges::new(position.revision)),
@@ -70,6 +78,15 @@ impl Generation {
     /// A column family by its name. All of them are there since opening.
     pub(super) fn family(&self, name: &'static str) -> Result<&ColumnFamily, EngineError> {
         self.db.cf_handle(name).ok_or_else(|| EngineError::Damaged(format!("the column family {name} is missing")))
+    }
+
+    /// Adds to a write what a group carries.
+    pub(super) fn carry(&self, write: &mut WriteBatch, meta: &[(&str, &[u8])]) -> Result<(), EngineError> {
+        let family = self.family(META)?;
+        for (name, value) in meta {
+            write.put_cf(family, [META_PREFIX, name].concat(), value);
+        }
+        Ok(())
     }
 
     pub(super) fn meta(&self, key: &str) -> Result<Option<Bytes>, EngineError> {

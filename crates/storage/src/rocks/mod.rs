@@ -66,9 +66,15 @@ impl Engine for RocksEngine {
         apply::apply(&self.generation.load(), group, proposed, meta, durability)
     }
 
-    fn reclaim(&self, due: &[Reclaimable], proposed: Timestamp, durability: Durability) -> Result<usize, EngineError> {
+    fn reclaim(
+        &self,
+        due: &[Reclaimable],
+        proposed: Timestamp,
+        meta: &[(&str, &[u8])],
+        durability: Durability,
+    ) -> Result<usize, EngineError> {
         let _turn = self.writing.lock();
-        reclaim::reclaim(&self.generation.load(), due, proposed, durability)
+        reclaim::reclaim(&self.generation.load(), due, proposed, meta, durability)
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Reclaimable>, EngineError> {

@@ -95,7 +95,7 @@ impl Generation {
         // The position comes first: a change after it may or may not be in the headers, and the committer will look.
         let as_of = self.position().revision;
         let headers = batch.items().iter().map(|item| self.stored_header(&item.key, tier)).collect::<Result<_, _>>()?;
-        Ok(Hints { as_of, headers })
+        Ok(Hints { generation: self.number, as_of, headers })
     }
 
     pub(super) fn get_many(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Entry>>, EngineError> {

@@ -28,6 +28,7 @@ pub(super) fn reclaim(
     generation: &Generation,
     due: &[Reclaimable],
     proposed: Timestamp,
+    meta: &[(&str, &[u8])],
     durability: Durability,
 ) -> Result<usize, EngineError> {
     if generation.read_only {
@@ -54,6 +55,7 @@ pub(super) fn reclaim(
     }
     let mut request_bytes = generation.request_bytes.lock();
     let kept = request_bytes.saturating_sub(generation.forget_requests(&mut write, position.stamp, *request_bytes)?);
+    generation.carry(&mut write, meta)?;
     if write.is_empty() {
         return Ok(0);
     }

@@ -19,6 +19,7 @@ engine_cases! {
     a_repeat_within_a_group_gets_the_first_answer: ["E1", "C21"],
     a_group_leaves_its_position: ["E1", "C13", "C14"],
     meta_changes_with_its_group: ["E2"],
+    a_group_without_batches_is_a_tick: ["E2", "C16"],
     meta_is_there_after_reopening: ["E1", "E2", "C14"],
     old_hints_are_not_trusted: ["E1", "C10"],
     hints_older_than_all_that_is_remembered_are_not_trusted: ["E1", "C10"],
@@ -112,6 +113,17 @@ fn meta_changes_with_its_group(bed: EngineBed) -> Result<(), Stop> {
     bed.group(vec![], &[("applied", b"4")])?;
     ensure_eq!(bed.engine.meta("applied")?.as_deref(), Some(&b"4"[..]), "meta of a group without batches");
     ensure_eq!(bed.contents()?.len(), 1, "entries: meta is none");
+    Ok(())
+}
+
+fn a_group_without_batches_is_a_tick(bed: EngineBed) -> Result<(), Stop> {
+    let done = bed.apply(vec![put("a", "1")])?;
+    let at = done.stamp.plus_seconds(60);
+    bed.engine.apply(&[], at, &[("applied", b"1")], Durability::Synced)?;
+    let position = bed.engine.position();
+    ensure_eq!((position.revision, position.stamp), (done.revision, at), "the position after a tick");
+    bed.engine.apply(&[], START, &[("applied", b"2")], Durability::Synced)?;
+    ensure_eq!(bed.engine.position().stamp, at, "the stamp after a tick from the past");
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::{
 engine_cases! {
     expired_entries_are_due_oldest_first: ["C17", "C18"],
     reclaiming_removes_the_named_entries_alone: ["C18", "E1"],
+    meta_changes_with_a_reclaiming: ["E2"],
     reclaiming_uses_no_revision: ["C13", "C18"],
     a_reclaimed_key_starts_a_new_life: ["C12", "C13", "C18"],
     hints_from_before_a_reclaiming_are_not_trusted: ["C18", "E1"],
@@ -50,7 +51,16 @@ fn expired_entries_are_due_oldest_first(bed: EngineBed) -> Result<(), Stop> {
 }
 
 fn reclaim(bed: &EngineBed, due: &[Reclaimable], now: Timestamp) -> Result<usize, Stop> {
-    Ok(bed.engine.reclaim(due, now, Durability::Synced)?)
+    Ok(bed.engine.reclaim(due, now, &[("reclaimed", b"here")], Durability::Synced)?)
+}
+
+fn meta_changes_with_a_reclaiming(bed: EngineBed) -> Result<(), Stop> {
+    bed.apply(vec![put_ttl("key", "x", 10)])?;
+    ensure_eq!(bed.engine.meta("reclaimed")?, None, "meta before");
+    let due = bed.engine.due(later(11), 10)?;
+    ensure_eq!(reclaim(&bed, &due, later(11))?, 1, "entries that went");
+    ensure_eq!(bed.engine.meta("reclaimed")?.as_deref(), Some(&b"here"[..]), "meta of the reclaiming");
+    Ok(())
 }
 
 fn reclaiming_removes_the_named_entries_alone(bed: EngineBed) -> Result<(), Stop> {
