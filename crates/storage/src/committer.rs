@@ -26,13 +26,6 @@ use tokio::{
 
 use crate::{Durability, Engine, EngineError, Proposal, StoreError, embedded::StoreTime, metrics::CommitterMetrics};
 
-/// From this many batches in a group on, writers are taken to be many.
-const CONCURRENT_WRITERS: usize = 4;
-/// How long a group of many small batches waits for more: a part of what a sync takes.
-const LINGER: Duration = Duration::from_micros(50);
-/// Groups of this many bytes do not wait.
-const LINGER_BYTES_MAX: usize = 256 << 10;
-
 /// The handle by which batches reach the committer's thread.
 pub(crate) struct Committer {
     queue: SyncSender<Job>,
@@ -120,16 +113,8 @@ impl Committer {
         let (fail, failure) = watch::channel(None);
         let metrics = CommitterMetrics::default();
         let reclaim_is_queued = Arc::new(AtomicBool::new(false));
-        let worker = Worker {
-            engine,
-            time,
-            jobs,
-            fail,
-            metrics: metrics.clone(),
-            reclaim_is_queued: Arc::clone(&reclaim_is_queued),
-            carried: None,
-            last_group: 0,
-        };
+        let worker =
+            Worker { engine, time, jobs, fail, metrics: metrics.clone(), reclaim_is_queued: Arc::clone(&reclaim_is_queued), carried: None };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || worker.run())?;
         Ok(Self { queue, stopping: AtomicBool::new(false), reclaim_is_queued, failure, thread: Mutex::new(Some(thread)), metrics })
     }
@@ -231,8 +216,6 @@ struct Worker<E> {
     fail: watch::Sender<Option<String>>,
     metrics: CommitterMetrics,
     reclaim_is_queued: Arc<AtomicBool>,
-    /// Batches in the group before.
-    last_group: usize,
     /// A job that was received but did not fit the last group.
     carried: Option<Job>,
 }
@@ -270,32 +253,20 @@ impl<E: Engine> Worker<E> {
         let mut bytes = first.weight;
         let mut group = Vec::with_capacity(64);
         take(&mut group, first);
-        self.drain(&mut group, &mut bytes);
-        // With many writers, those just answered are about to write again: a moment later the group is larger, and there is one
-        // sync for all of them instead of two. A lone writer never waits.
-        if self.last_group >= CONCURRENT_WRITERS && group.len() < 2 * self.last_group && bytes < LINGER_BYTES_MAX && self.carried.is_none()
-        {
-            std::thread::park_timeout(LINGER);
-            self.drain(&mut group, &mut bytes);
-        }
-        self.last_group = group.len();
-        group
-    }
-
-    fn drain(&mut self, group: &mut Vec<Pending>, bytes: &mut usize) {
         while group.len() < GROUP_BATCHES_MAX {
             match self.jobs.try_recv() {
-                Ok(Job::Write(next)) if *bytes + next.weight <= GROUP_BYTES_MAX => {
-                    *bytes += next.weight;
-                    take(group, *next);
+                Ok(Job::Write(next)) if bytes + next.weight <= GROUP_BYTES_MAX => {
+                    bytes += next.weight;
+                    take(&mut group, *next);
                 }
                 Ok(other) => {
                     self.carried = Some(other);
-                    return;
+                    break;
                 }
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        group
     }
 
     fn commit(&self, group: Vec<Pending>) -> Result<(), String> {
