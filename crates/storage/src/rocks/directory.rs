@@ -3,7 +3,7 @@
 //! ```text
 //! LOCK          held by the process that uses the directory
 //! IDENTITY      the format and a random id
-//! CURRENT       the name of the current database, once it is not the first
+//! CURRENT       the name of the current database, from the moment that it was opened for the first time
 //! db-000001/    RocksDB
 //! damaged/      tails that were cut off a damaged log
 //! ```
@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::OpenError;
@@ -25,6 +26,9 @@ const FIRST: &str = "db-000001";
 /// A data directory that this process holds.
 pub(super) struct DataDirectory {
     root: PathBuf,
+    current: Mutex<PathBuf>,
+    /// No database was ever opened here.
+    is_new: bool,
     /// The lock goes with the file handle.
     _lock: File,
 }
@@ -47,15 +51,30 @@ impl DataDirectory {
         } else {
             write_atomically(&identity, &new_identity().map_err(unusable)?).map_err(unusable)?;
         }
-        let directory = Self { root: root.to_owned(), _lock: lock };
+        let named = match fs::read_to_string(root.join("CURRENT")) {
+            Ok(name) => Some(root.join(name.trim())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unusable(error)),
+        };
+        let is_new = named.is_none();
+        let current = named.unwrap_or_else(|| root.join(FIRST));
+        // RocksDB would make an empty database where it finds none: that must not be taken for the data that was here.
+        if !is_new && !current.join("CURRENT").exists() {
+            return Err(OpenError::Damaged(format!("{} is missing", current.join("CURRENT").display())));
+        }
+        let directory = Self { root: root.to_owned(), current: Mutex::new(current), is_new, _lock: lock };
         directory.remove_leftovers();
         Ok(directory)
     }
 
     /// The current database's directory.
     pub(super) fn current(&self) -> PathBuf {
-        let name = fs::read_to_string(self.root.join("CURRENT")).unwrap_or_else(|_| FIRST.into());
-        self.root.join(name.trim())
+        self.current.lock().clone()
+    }
+
+    /// Notes that the database was opened: from now on it must be there.
+    pub(super) fn opened(&self) -> io::Result<()> {
+        if self.is_new { self.switch_to(&self.current()) } else { Ok(()) }
     }
 
     /// Where cut tails are put.
@@ -85,7 +104,9 @@ impl DataDirectory {
     /// Makes a database the current one. It is that from the moment the rename is on disk.
     pub(super) fn switch_to(&self, database: &Path) -> io::Result<()> {
         let name = database.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
-        write_atomically(&self.root.join("CURRENT"), &format!("{name}\n"))
+        write_atomically(&self.root.join("CURRENT"), &format!("{name}\n"))?;
+        *self.current.lock() = database.to_owned();
+        Ok(())
     }
 
     /// Removes a database that did not become the current one.
@@ -101,7 +122,7 @@ impl DataDirectory {
         let Ok(files) = fs::read_dir(&self.root) else { return };
         for path in files.flatten().map(|file| file.path()) {
             let is_database = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("db-"));
-            if is_database && path != current && current.exists() {
+            if is_database && path != current && !self.is_new {
                 self.discard(&path);
             }
         }

@@ -45,6 +45,7 @@ impl RocksEngine {
         let directory = DataDirectory::open(&config.data_dir)?;
         let shared = Shared::new(config.memory);
         let generation = Generation::open(&directory.current(), &directory.damaged(), &shared)?;
+        directory.opened().map_err(|error| OpenError::Unusable { path: config.data_dir.clone(), reason: error.to_string() })?;
         let space = Space::new(config.data_dir.clone(), config.free_space_floor_bytes, generation.read_only);
         Ok(Self { generation: ArcSwap::from_pointee(generation), writing: Mutex::new(()), directory, shared, space })
     }

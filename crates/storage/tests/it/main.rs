@@ -2,6 +2,7 @@
 //! fail, and random histories on a backend and on the specification side by side.
 
 mod conformance;
+mod damage;
 mod faults;
 mod fixtures;
 mod property;
