@@ -11,7 +11,7 @@ use crate::MemoryPlan;
 /// The log is replayed in well under two seconds at this size.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 /// Compaction and flushes together write no faster than this: a burst of them must not starve the log's syncs.
-const BACKGROUND_WRITE_BYTES_PER_SECOND: i64 = 256 << 20;
+const BACKGROUND_WRITE_BYTES_PER_SECOND: i64 = 128 << 20;
 
 /// What all generations of one engine share, so that swapping one for another does not double the memory.
 pub(super) struct Shared {
@@ -39,7 +39,8 @@ impl Shared {
         options.set_allow_concurrent_memtable_write(false);
         options.set_enable_write_thread_adaptive_yield(false);
         options.set_max_background_jobs(2);
-        options.set_auto_tuned_ratelimiter(BACKGROUND_WRITE_BYTES_PER_SECOND, 100_000, 10);
+        // Not auto-tuned: that begins at a twentieth of the rate, and a flush held back by it stops all writes.
+        options.set_ratelimiter(BACKGROUND_WRITE_BYTES_PER_SECOND, 10_000, 10);
         options.set_bytes_per_sync(1 << 20);
         options.set_avoid_unnecessary_blocking_io(true);
         options.set_log_level(LogLevel::Warn);
@@ -73,6 +74,11 @@ impl Shared {
         // Four buffers of the main family fill the write buffers' share.
         let buffer = (self.plan.write_buffers / 4).clamp(4 << 20, 64 << 20);
         options.set_write_buffer_size(bytes(if name == layout::ENTRIES { buffer } else { buffer.min(16 << 20) }));
+        // Writes go on into another buffer while some are being flushed. Their manager bounds the memory of all.
+        options.set_max_write_buffer_number(6);
+        // With few threads for compaction, tables wait at level 0 for a while. Slowing writers down for that would show in every p99.
+        options.set_level_zero_slowdown_writes_trigger(40);
+        options.set_level_zero_stop_writes_trigger(80);
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(0.02);
         options.set_write_buffer_manager(&self.write_buffers);
