@@ -77,7 +77,7 @@ impl RequestHash {
 pub struct RecordedItem {
     /// What happened to the key.
     pub kind: Kind,
-    /// The version after the write; for a deleted key the version it had, and 0 for an absent one.
+    /// The version after the write; 0 where the key is absent after it.
     pub version: u64,
     /// When the entry was created: an update's answer can't be rebuilt without it.
     pub created_at: Timestamp,
