@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use kvstore_client::Client;
 use tokio::task::JoinSet;
 
@@ -69,7 +70,7 @@ async fn write(client: &Client) -> anyhow::Result<usize> {
     let mut acknowledged = 0;
     for n in 0..SEQUENTIAL {
         let key = format!("sync-one-{n:06}-");
-        request::put(client, &key, vec![b'v'; 40 + 100 * n].into()).await?;
+        request::put(client, &key, value(&key, 40 + 100 * n)).await?;
         acknowledged += 1;
         if n % 5 == 0 {
             anyhow::ensure!(request::delete(client, &key).await?, "{key} was not there to delete");
@@ -82,7 +83,8 @@ async fn write(client: &Client) -> anyhow::Result<usize> {
         let client = client.clone();
         tasks.spawn(async move {
             for n in 0..WRITES {
-                request::put(&client, &format!("sync-many-{task:02}-{n:06}-"), vec![b'w'; 200].into()).await?;
+                let key = format!("sync-many-{task:02}-{n:06}-");
+                request::put(&client, &key, value(&key, 200)).await?;
             }
             anyhow::Ok(WRITES)
         });
@@ -91,6 +93,13 @@ async fn write(client: &Client) -> anyhow::Result<usize> {
         acknowledged += written??;
     }
     Ok(acknowledged)
+}
+
+/// A value that begins with its key: where a block of the log ends inside the key, the trace still shows it whole once.
+fn value(key: &str, length: usize) -> Bytes {
+    let mut value = key.as_bytes().to_vec();
+    value.resize(length.max(key.len()), b'v');
+    value.into()
 }
 
 /// Takes the syncs out of the trace: no acknowledgement may pass then.
