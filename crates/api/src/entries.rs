@@ -137,11 +137,8 @@ pub(crate) fn parse_put(body: &[u8]) -> Result<PutBody, Problem> {
             let draft = json::members(text, "", &["value", "encoding", "ttl"], &mut faults)
                 .map(|[value, encoding, ttl]| draft("", &mut faults, [None, value, encoding, ttl, None, None], Wanted::Value));
             match draft {
-                Some(draft) if faults.count() == 0 => {
-                    // The two ways of parsing disagree: believe the stricter.
-                    drop(draft);
-                    return Err(json::syntax(&error));
-                }
+                // The two ways of parsing disagree: believe the stricter.
+                Some(_) if faults.count() == 0 => return Err(json::syntax(&error)),
                 Some(draft) => draft,
                 None => return Err(Problem::with_faults(Kind::BadItems, faults)),
             }

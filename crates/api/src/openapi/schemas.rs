@@ -289,13 +289,13 @@ pub(crate) struct BatchHeaders {
 pub(crate) enum CommonProblems {
     /// The request can't be understood
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Problem),
+    BadRequest(Problem),
     /// A valid token is needed
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
+    Unauthorized(Problem),
     /// The request is for another host
     #[response(status = 421, content_type = "application/problem+json")]
-    WrongHost(#[to_schema] Problem),
+    WrongHost(Problem),
 }
 
 /// Problems of every read.
@@ -303,19 +303,19 @@ pub(crate) enum CommonProblems {
 pub(crate) enum ReadProblems {
     /// The request can't be understood
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Problem),
+    BadRequest(Problem),
     /// A valid token is needed
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
+    Unauthorized(Problem),
     /// The request is for another host
     #[response(status = 421, content_type = "application/problem+json")]
-    WrongHost(#[to_schema] Problem),
+    WrongHost(Problem),
     /// Reading failed
     #[response(status = 500, content_type = "application/problem+json")]
-    Internal(#[to_schema] Problem),
+    Internal(Problem),
     /// Overloaded, or the store can't serve now; Retry-After says when to come back
     #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] Problem),
+    Unavailable(Problem),
 }
 
 /// Problems of every write. Each 5xx has `outcome`.
@@ -323,35 +323,35 @@ pub(crate) enum ReadProblems {
 pub(crate) enum WriteProblems {
     /// The request can't be understood
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Problem),
+    BadRequest(Problem),
     /// A valid token is needed
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
+    Unauthorized(Problem),
     /// The body did not arrive in time
     #[response(status = 408, content_type = "application/problem+json")]
-    BodyTimeout(#[to_schema] Problem),
+    BodyTimeout(Problem),
     /// Over a limit, which is named
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] Problem),
+    TooLarge(Problem),
     /// The media type is not taken
     #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(#[to_schema] Problem),
+    MediaType(Problem),
     /// The request is for another host
     #[response(status = 421, content_type = "application/problem+json")]
-    WrongHost(#[to_schema] Problem),
+    WrongHost(Problem),
     /// The idempotency key was used for another request
     #[response(status = 422, content_type = "application/problem+json")]
-    IdempotencyMismatch(#[to_schema] Problem),
+    IdempotencyMismatch(Problem),
     /// Stored data could not be read; not applied
     #[response(status = 500, content_type = "application/problem+json")]
-    Internal(#[to_schema] Problem),
+    Internal(Problem),
     /// Not applied; Retry-After says when to come back
     #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] Problem),
+    Unavailable(Problem),
     /// The outcome is unknown: read before repeating
     #[response(status = 504, content_type = "application/problem+json")]
-    OutcomeUnknown(#[to_schema] Problem),
+    OutcomeUnknown(Problem),
     /// No disk space; not applied
     #[response(status = 507, content_type = "application/problem+json")]
-    NoSpace(#[to_schema] Problem),
+    NoSpace(Problem),
 }
