@@ -9,7 +9,8 @@ fn on_a_terminal(server: &Server, arguments: &str) -> String {
     let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_kvstore"));
     let mut script = std::process::Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    script.env("KVSTORE_URL", &server.url).env("TERM", "xterm");
+    // `script` runs the line with $SHELL, or with a plain sh where that is not set: the quoting here is bash's.
+    script.env("KVSTORE_URL", &server.url).env("TERM", "xterm").env("SHELL", "/bin/bash");
     let output = run(script, b"");
     expect_exit(&output, 0);
     text(&output.stdout)
