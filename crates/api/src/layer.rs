@@ -12,12 +12,13 @@ use std::{
     time::Instant,
 };
 
-use axum::{Router, extract::Request};
+use axum::extract::Request;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, header};
 use kvstore_service::Service;
 use kvstore_types::limits::HEADERS_MAX;
 use subtle::ConstantTimeEq;
+use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
@@ -32,19 +33,33 @@ use crate::{
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The API as a router. Metrics go to the recorder that is installed when this is called.
-pub fn router(service: Service, options: ApiOptions) -> Router {
-    let cors = cors(&options.cors_origins);
-    let api = Arc::new(Api::new(service, options));
-    // One service, and not a route of axum for each path: the key must be taken from the path as it was sent.
-    let handler = tower::service_fn(move |request: Request| {
-        let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(answer(&api, request).await) }
-    });
-    let router = Router::new().fallback_service(handler);
-    match cors {
-        Some(cors) => router.layer(cors),
-        None => router,
+/// The API, ready to answer. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    api: Arc<Api>,
+    cors: Option<CorsLayer>,
+}
+
+impl App {
+    /// The API over a service. Metrics go to the recorder that is installed when this is called.
+    #[must_use]
+    pub fn new(service: Service, options: ApiOptions) -> Self {
+        let cors = cors(&options.cors_origins);
+        Self { api: Arc::new(Api::new(service, options)), cors }
+    }
+
+    /// Answers one request.
+    ///
+    /// This is one call, and not a router with a route for each path: the key must be taken from the path as it was sent, and a
+    /// router's boxed futures cost a hot read more than the store does.
+    pub(crate) async fn answer(self, request: Request) -> Response {
+        let Some(cors) = self.cors else { return answer(&self.api, request).await };
+        let api = self.api;
+        let inner = tower::service_fn(async |request| Ok::<_, Infallible>(answer(&api, request).await));
+        match cors.layer(inner).oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
 }
 

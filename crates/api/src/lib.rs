@@ -26,6 +26,6 @@ mod serve;
 mod urls;
 mod views;
 
-pub use layer::router;
+pub use layer::App;
 pub use options::ApiOptions;
 pub use serve::{ServeOptions, serve};

@@ -10,7 +10,7 @@
 //! | `kvstore_connections_refused_total` | connections closed at once since too many were open |
 //! | `kvstore_in_flight_bytes` | bytes of bodies and answers that the budget holds |
 //!
-//! A recorder must be installed before the router is built and connections are served.
+//! A recorder must be installed before the app is built and connections are served.
 
 use std::{sync::OnceLock, time::Duration};
 

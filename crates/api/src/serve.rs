@@ -1,6 +1,7 @@
 //! Serving connections: hyper by hand, since `axum::serve` sets no timeout, no TCP_NODELAY and no cap on connections.
 
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kvstore_types::limits;
@@ -22,10 +23,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service;
 
 use crate::{
     guarded_io::{AmbiguousFraming, GuardedIo, Watch, canned},
+    layer::App,
     metrics::ConnectionMetrics,
 };
 
@@ -66,11 +67,10 @@ impl Default for ServeOptions {
 ///
 /// # Errors
 /// The listener is broken.
-pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions, shutdown: CancellationToken) -> io::Result<usize> {
+pub async fn serve(listener: TcpListener, app: App, options: ServeOptions, shutdown: CancellationToken) -> io::Result<usize> {
     let server = Arc::new(Server {
         http: http(&options),
-        // Turns handlers into services now rather than at each request.
-        router: router.with_state(()),
+        app,
         send_timeout: options.send_timeout,
         drain: Stop::default(),
         cut: Stop::default(),
@@ -144,7 +144,7 @@ impl Stop {
 
 struct Server {
     http: http1::Builder,
-    router: Router,
+    app: App,
     send_timeout: Duration,
     drain: Stop,
     cut: Stop,
@@ -164,12 +164,12 @@ async fn connection(server: Arc<Server>, stream: TcpStream, slot: OwnedSemaphore
         if watch.begin(&request) {
             request.extensions_mut().insert(AmbiguousFraming);
         }
-        let answer = server.router.clone().call(request);
+        let answer = server.app.clone().answer(request.map(Body::new));
         let watch = Arc::clone(&watch);
         async move {
             let answer = answer.await;
             watch.answered();
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
     let mut http = server.http.serve_connection(io, service);

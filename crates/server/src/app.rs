@@ -3,7 +3,7 @@
 use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use kvstore_api::{ApiOptions, ServeOptions};
+use kvstore_api::{ApiOptions, App, ServeOptions};
 use kvstore_service::{Limits, Service};
 use kvstore_storage::{Budget, EmbeddedConfig, MemoryPlan, Store, SystemClock, open_embedded};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -67,10 +67,10 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
     };
     let address = listener.local_addr().context("the listener has no address")?;
     let options = api_options(&settings, address, telemetry::renderer(metrics));
-    let router = kvstore_api::router(service, options);
+    let app = App::new(service, options);
     announce(&settings, address);
 
-    let serving = kvstore_api::serve(listener, router, serve_options(&settings), shutdown.clone());
+    let serving = kvstore_api::serve(listener, app, serve_options(&settings), shutdown.clone());
     tokio::pin!(serving);
     tokio::select! {
         served = &mut serving => {

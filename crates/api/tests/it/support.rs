@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use kvstore_api::{ApiOptions, ServeOptions, router, serve};
+use kvstore_api::{ApiOptions, App, ServeOptions, serve};
 use kvstore_service::{Budget, Limits, Service, Status, Store, StoreError};
 use kvstore_storage::{ManualClock, open_memory};
 use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch};
@@ -61,8 +61,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let router = router(service, setup.api);
-        let task = tokio::spawn(serve(listener, router, setup.serve, shutdown.clone()));
+        let app = App::new(service, setup.api);
+        let task = tokio::spawn(serve(listener, app, setup.serve, shutdown.clone()));
         Self { address, clock, store, budget, shutdown, task: Some(task) }
     }
 
