@@ -1,12 +1,18 @@
 //! One HTTP/1.1 connection to a server on loopback: for loading, checking and timing. It pools and retries nothing.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    net::Ipv4Addr,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
@@ -17,6 +23,8 @@ const REQUEST_MAX: Duration = Duration::from_secs(60);
 /// A connection.
 pub(crate) struct Http {
     sender: SendRequest<Full<Bytes>>,
+    /// Driven by the task that waits for the answer: a task of its own would cost two more hops between threads for each request.
+    connection: Connection<TokioIo<TcpStream>, Full<Bytes>>,
     host: String,
 }
 
@@ -33,9 +41,7 @@ impl Http {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // The error of a broken connection comes out at the request that it broke.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, host: format!("127.0.0.1:{port}") })
+        Ok(Self { sender, connection, host: format!("127.0.0.1:{port}") })
     }
 
     /// A request to this server with a JSON body, or with none where it is empty.
@@ -49,14 +55,16 @@ impl Http {
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let Self { sender, connection, .. } = self;
         let exchange = async {
-            self.sender.ready().await?;
-            let response = self.sender.send_request(request).await?;
+            sender.ready().await?;
+            let response = sender.send_request(request).await?;
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
             Ok::<_, hyper::Error>(Answer { status, body })
         };
-        Ok(tokio::time::timeout(REQUEST_MAX, exchange).await.with_context(|| format!("no answer within {REQUEST_MAX:?}"))??)
+        let driven = drive(Pin::new(connection), exchange);
+        Ok(tokio::time::timeout(REQUEST_MAX, driven).await.with_context(|| format!("no answer within {REQUEST_MAX:?}"))??)
     }
 
     /// GET.
@@ -69,6 +77,25 @@ impl Http {
     pub(crate) async fn get_json<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
         self.get(path).await?.json()
     }
+}
+
+/// Runs an exchange together with the connection that it goes over.
+async fn drive<T>(
+    mut connection: Pin<&mut Connection<TokioIo<TcpStream>, Full<Bytes>>>,
+    exchange: impl Future<Output = Result<T, hyper::Error>>,
+) -> Result<T, hyper::Error> {
+    let mut exchange = pin!(exchange);
+    let mut is_open = true;
+    poll_fn(|cx| {
+        // Before the connection, so that it finds the request; and after it, since it brings the answer.
+        if let Poll::Ready(done) = exchange.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        // The error of a broken connection comes out at the exchange that it broke.
+        is_open = is_open && connection.as_mut().poll(cx).is_pending();
+        exchange.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl Answer {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use http::{Method, StatusCode};
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::timer::Timer;
 use crate::http::Http;
@@ -88,15 +88,33 @@ impl Latencies {
 impl OpenLoop {
     /// Runs to the end. An answer that is not 2xx fails the run.
     pub(crate) async fn run(&self, stop: Stop, make: Arc<Make>) -> Result<Latencies> {
-        let next = Arc::new(AtomicU64::new(0));
-        let mut workers = JoinSet::new();
+        let plan = *self;
+        // On a thread of its own, where a task wakes another without a system call: what the generator takes of the processors, the
+        // server does not get.
+        let run = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(plan.run_here(stop, make))
+        });
+        run.await?
+    }
+
+    async fn run_here(self, stop: Stop, make: Arc<Make>) -> Result<Latencies> {
+        let pace = Arc::new(Pace { stop, per_second: self.per_second, due: Semaphore::new(0), next: AtomicU64::new(0) });
+        let mut tasks = JoinSet::new();
         for _ in 0..self.connections {
-            let worker = Worker { http: Http::connect(self.port).await?, timer: Timer::new()?, per_second: self.per_second };
-            workers.spawn(worker.run(stop.clone(), Arc::clone(&next), Arc::clone(&make)));
+            let worker = Worker { http: Http::connect(self.port).await?, pace: Arc::clone(&pace) };
+            tasks.spawn(worker.run(Arc::clone(&make)));
         }
+        tasks.spawn({
+            let pace = Arc::clone(&pace);
+            async move {
+                pace.keep(self.connections).await?;
+                Latencies::new()
+            }
+        });
         let collect = async {
             let mut all = Latencies::new()?;
-            while let Some(done) = workers.join_next().await {
+            while let Some(done) = tasks.join_next().await {
                 all.add(&done??)?;
             }
             Ok(all)
@@ -105,32 +123,63 @@ impl OpenLoop {
     }
 }
 
+/// When requests are due.
+struct Pace {
+    stop: Stop,
+    per_second: f64,
+    /// A permit for each request that is due and not sent yet.
+    due: Semaphore,
+    /// The number of the next request to be sent.
+    next: AtomicU64,
+}
+
+impl Pace {
+    fn due(&self, number: u64) -> Duration {
+        Duration::from_secs_f64(number as f64 / self.per_second)
+    }
+
+    /// Lets requests go when they are due, one timer for all of them, and in the end the workers too.
+    async fn keep(&self, workers: usize) -> Result<()> {
+        let timer = Timer::new()?;
+        let mut released = 0;
+        while !self.stop.is_past(self.due(released)) {
+            timer.wait_until(self.stop.start + self.due(released)).await?;
+            let elapsed = self.stop.start.elapsed();
+            while self.due(released) <= elapsed && !self.stop.is_past(self.due(released)) {
+                self.due.add_permits(1);
+                released += 1;
+            }
+        }
+        // Each worker finds a number that is past the end.
+        self.due.add_permits(workers);
+        Ok(())
+    }
+
+    /// The next request once it is due, with the time at which it should have been sent; `None` at the end.
+    async fn next(&self) -> Result<Option<(u64, Instant)>> {
+        self.due.acquire().await?.forget();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let due = self.due(number);
+        Ok((!self.stop.is_past(due)).then(|| (number, self.stop.start + due)))
+    }
+}
+
 struct Worker {
     http: Http,
-    timer: Timer,
-    per_second: f64,
+    pace: Arc<Pace>,
 }
 
 impl Worker {
-    async fn run(mut self, stop: Stop, next: Arc<AtomicU64>, make: Arc<Make>) -> Result<Latencies> {
+    async fn run(mut self, make: Arc<Make>) -> Result<Latencies> {
         let mut found = Latencies::new()?;
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let due = Duration::from_secs_f64(number as f64 / self.per_second);
-            let intended = stop.start + due;
-            if stop.is_past(due) {
-                return Ok(found);
-            }
-            self.timer.wait_until(intended).await?;
-            if stop.is_past(due) {
-                return Ok(found);
-            }
+        while let Some((number, intended)) = self.pace.next().await? {
             let sent = Instant::now();
             self.send(&*make, number).await?;
             let done = Instant::now();
             found.from_intended.saturating_record(micros(done - intended));
             found.from_sent.saturating_record(micros(done - sent));
         }
+        Ok(found)
     }
 
     async fn send(&mut self, make: &Make, number: u64) -> Result<()> {
