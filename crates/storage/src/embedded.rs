@@ -1,7 +1,7 @@
 //! `Embedded`: a Store that is a committer over an Engine, on one node.
 //!
-//! Reads go from near to far: memory on the async worker, then the disk on a blocking thread, of which a bounded number run at a
-//! time. It knows no concrete engine.
+//! Reads go from near to far: the cache of entries and the engine's memory on the async worker, then the disk on a reader's
+//! thread. It knows no concrete engine.
 
 use std::{
     sync::{
@@ -14,13 +14,12 @@ use std::{
 use async_trait::async_trait;
 use kvstore_types::{
     Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch,
-    limits::{DISK_READS_MAX, DISK_SCANS_MAX},
+    limits::{NEAR_ENTRIES_MAX, READ_THREADS, SCAN_THREADS},
 };
-use tokio::sync::Semaphore;
 
 use crate::{
-    Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError, committer::Committer,
-    reclaim::Housekeeper,
+    Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError, committer::Committer, near::Near,
+    readers::Readers, reclaim::Housekeeper,
 };
 
 /// Store time on this node: it never goes back, and is never behind the last stamp.
@@ -50,9 +49,11 @@ pub(crate) struct Embedded<E> {
     engine: Arc<E>,
     committer: Arc<Committer>,
     time: Arc<StoreTime>,
-    /// Bounds blocking reads of single keys, and of pages, which hold more memory each.
-    reads: Semaphore,
-    scans: Semaphore,
+    /// For single keys, and for pages, which hold more memory each.
+    reads: Readers,
+    scans: Readers,
+    near_reads: Near,
+    near_scans: Near,
     housekeeper: Housekeeper,
 }
 
@@ -63,27 +64,37 @@ impl<E: Engine> Embedded<E> {
         let time = Arc::new(StoreTime::new(clock, engine.position().stamp));
         let committer = Arc::new(Committer::start(Arc::clone(&engine), Arc::clone(&time))?);
         let housekeeper = Housekeeper::start(&engine, &committer, reclaim_every)?;
-        let (reads, scans) = (Semaphore::new(DISK_READS_MAX), Semaphore::new(DISK_SCANS_MAX));
-        Ok(Arc::new(Self { engine, committer, time, reads, scans, housekeeper }))
+        let (reads, scans) = (Readers::start("reader", READ_THREADS)?, Readers::start("scanner", SCAN_THREADS)?);
+        let (near_reads, near_scans) = (Near::default(), Near::default());
+        Ok(Arc::new(Self { engine, committer, time, reads, scans, near_reads, near_scans, housekeeper }))
     }
 
-    /// Runs a read in memory, and on a blocking thread where that does not do.
+    /// Runs a read of single keys where it need not wait.
+    fn near<T>(&self, read: impl Fn(ReadTier) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        match read(ReadTier::Cache) {
+            Err(EngineError::WouldBlock) => ask(&self.near_reads, || read(ReadTier::Memory)),
+            cached => cached,
+        }
+    }
+
+    /// Runs a read on a reader's thread.
     async fn far<T: Send + 'static>(
         &self,
-        places: &Semaphore,
+        readers: &Readers,
         read: impl FnOnce(&E) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _place = places.acquire().await.map_err(|_| StoreError::Stopping)?;
         let engine = Arc::clone(&self.engine);
-        tokio::task::spawn_blocking(move || read(&engine))
-            .await
-            .map_err(|error| StoreError::Read(error.to_string()))?
-            .map_err(StoreError::from)
+        readers.run(move || read(&engine)).await
     }
 
     /// What the committer would have to read, loaded by the request's own task.
     async fn hints(&self, batch: &Arc<WriteBatch>) -> Result<Hints, StoreError> {
-        match self.engine.hints(batch, ReadTier::Memory) {
+        let near = if batch.items().len() <= NEAR_ENTRIES_MAX {
+            self.near(|tier| self.engine.hints(batch, tier))
+        } else {
+            Err(EngineError::WouldBlock)
+        };
+        match near {
             Err(EngineError::WouldBlock) => {
                 let batch = Arc::clone(batch);
                 self.far(&self.reads, move |engine| engine.hints(&batch, ReadTier::Disk)).await
@@ -102,11 +113,21 @@ impl<E: Engine> Embedded<E> {
     }
 }
 
+/// Asks memory where that is worth it.
+fn ask<T>(near: &Near, read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    if !near.is_worth_asking() {
+        return Err(EngineError::WouldBlock);
+    }
+    let answer = read();
+    near.note(!matches!(answer, Err(EngineError::WouldBlock)));
+    answer
+}
+
 #[async_trait]
 impl<E: Engine> Store for Embedded<E> {
     async fn read(&self, key: &Key, projection: Projection, _: Consistency) -> Result<Option<Entry>, StoreError> {
         let now = self.time.now();
-        match self.engine.get(key, projection, now, ReadTier::Memory) {
+        match self.near(|tier| self.engine.get(key, projection, now, tier)) {
             Err(EngineError::WouldBlock) => {
                 let key = key.clone();
                 self.far(&self.reads, move |engine| engine.get(&key, projection, now, ReadTier::Disk)).await
@@ -122,7 +143,12 @@ impl<E: Engine> Store for Embedded<E> {
 
     async fn scan(&self, scan: &Scan, _: Consistency) -> Result<Page, StoreError> {
         let now = self.time.now();
-        match self.engine.scan(scan, now, ReadTier::Memory) {
+        let near = if scan.limit <= NEAR_ENTRIES_MAX {
+            ask(&self.near_scans, || self.engine.scan(scan, now, ReadTier::Memory))
+        } else {
+            Err(EngineError::WouldBlock)
+        };
+        match near {
             Err(EngineError::WouldBlock) => {
                 let scan = scan.clone();
                 self.far(&self.scans, move |engine| engine.scan(&scan, now, ReadTier::Disk)).await
@@ -168,7 +194,7 @@ impl<E: Engine> Store for Embedded<E> {
             return Err(StoreError::Unavailable(reason));
         }
         let start = Instant::now();
-        // Not through the bounded places for reads: an overloaded node is still healthy.
+        // Not through the readers' queue: an overloaded node is still healthy.
         let engine = Arc::clone(&self.engine);
         tokio::task::spawn_blocking(move || engine.meta("probe")).await.map_err(|error| StoreError::Read(error.to_string()))??;
         Ok(start.elapsed())

@@ -32,7 +32,10 @@ pub struct Hints {
 /// How far a read may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadTier {
-    /// Memory only: fit for an async worker. [`EngineError::WouldBlock`] where that does not do.
+    /// The cache of entries only. [`EngineError::WouldBlock`] where it does not know the key.
+    Cache,
+    /// Memory only: fit for an async worker, as long as it is asked for a few entries. [`EngineError::WouldBlock`] where that does
+    /// not do.
     Memory,
     /// The disk too: for a blocking thread.
     Disk,

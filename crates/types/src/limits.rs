@@ -46,10 +46,16 @@ pub const RECENT_CHANGES_MAX: usize = 16_384;
 pub const RECLAIM_ITEMS_MAX: usize = 1_000;
 /// Below this much free disk space, writes other than deletes are refused.
 pub const FREE_SPACE_FLOOR_BYTES_DEFAULT: u64 = 256 << 20;
-/// Blocking reads from disk at one time.
-pub const DISK_READS_MAX: usize = 32;
-/// Blocking reads of pages, or of many keys, at one time; each may hold a page in memory.
-pub const DISK_SCANS_MAX: usize = 8;
+/// Entries that one look-up in memory, on an async worker, may take; more are read by a thread of their own.
+pub const NEAR_ENTRIES_MAX: usize = 128;
+/// Threads that read single keys from disk.
+pub const READ_THREADS: usize = 16;
+/// Threads that read pages, or many keys, from disk; each may hold a page in memory.
+pub const SCAN_THREADS: usize = 8;
+/// Reads that may wait for such a thread.
+pub const READ_QUEUE_MAX: usize = 4_096;
+/// How long a read may take, its wait for a thread included.
+pub const READ_WAIT_MS_MAX: u64 = 30_000;
 /// How often expired entries are looked for.
 pub const RECLAIM_INTERVAL_MS: u64 = 1_000;
 

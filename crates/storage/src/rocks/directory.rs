@@ -15,7 +15,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use crate::OpenError;
 
@@ -80,6 +80,11 @@ impl DataDirectory {
     /// Where cut tails are put.
     pub(super) fn damaged(&self) -> PathBuf {
         self.root.join("damaged")
+    }
+
+    /// Whether the file system lets writes go around the page cache (`O_DIRECT`). Nearly all do.
+    pub(super) fn takes_direct_writes(&self) -> bool {
+        rustix::fs::open(self.root.join("LOCK"), OFlags::RDWR | OFlags::DIRECT, Mode::empty()).is_ok()
     }
 
     /// Copies a checkpoint in, under a name of its own. It is not current yet.

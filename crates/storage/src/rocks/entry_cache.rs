@@ -62,11 +62,14 @@ impl EntryCache {
     pub(super) fn get(&self, key: &Key) -> Option<Cached> {
         let hit = self.entries.get(key);
         if hit.is_some() {
-            self.hits.increment(1)
-        } else {
-            self.misses.increment(1)
+            self.hits.increment(1);
         }
         hit
+    }
+
+    /// Counts a read that has to look further. That is not done by `get`, since one read may ask at several tiers.
+    pub(super) fn count_miss(&self) {
+        self.misses.increment(1);
     }
 
     /// The header alone, without counting as a use.

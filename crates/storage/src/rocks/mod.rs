@@ -43,7 +43,11 @@ impl RocksEngine {
     /// Opens the data directory, or makes it. Damage in the log's tail is cut and logged, any other damage refused.
     pub(crate) fn open(config: &EmbeddedConfig) -> Result<Self, OpenError> {
         let directory = DataDirectory::open(&config.data_dir)?;
-        let shared = Shared::new(config.memory);
+        let direct_writes = directory.takes_direct_writes();
+        if !direct_writes {
+            tracing::warn!("the file system takes no direct writes (O_DIRECT): writes wait longer while tables are compacted");
+        }
+        let shared = Shared::new(config.memory, direct_writes).map_err(|error| OpenError::Other(error.to_string()))?;
         let generation = Generation::open(&directory.current(), &directory.damaged(), &shared)?;
         directory.opened().map_err(|error| OpenError::Unusable { path: config.data_dir.clone(), reason: error.to_string() })?;
         let space = Space::new(config.data_dir.clone(), config.free_space_floor_bytes, generation.read_only);

@@ -1,7 +1,7 @@
 //! RocksDB's settings, and what every generation shares: the block cache, the write buffers' manager, statistics.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBufferManager,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Env, LogLevel, Options, WriteBufferManager,
     WriteOptions, statistics::StatsLevel,
 };
 
@@ -23,10 +23,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(plan: MemoryPlan) -> Self {
+    /// `direct_writes`: whether the file system takes writes around the page cache.
+    ///
+    /// # Errors
+    /// RocksDB gives no environment.
+    pub(super) fn new(plan: MemoryPlan, direct_writes: bool) -> Result<Self, rocksdb::Error> {
+        let mut env = Env::new()?;
+        // Compaction takes the processor's idle time: whoever waits for an answer comes first. Flushes keep their priority, since
+        // writes wait for them once the buffers are full.
+        env.lower_thread_pool_cpu_priority();
         let cache = Cache::new_lru_cache(bytes(plan.block_cache));
         let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes(plan.write_buffers), false, cache.clone());
         let mut options = Options::default();
+        options.set_env(&env);
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_write_buffer_manager(&write_buffers);
@@ -42,13 +51,18 @@ impl Shared {
         // Not auto-tuned: that begins at a twentieth of the rate, and a flush held back by it stops all writes.
         options.set_ratelimiter(BACKGROUND_WRITE_BYTES_PER_SECOND, 10_000, 10);
         options.set_bytes_per_sync(1 << 20);
+        // Written through the page cache, what a compaction writes is copied and then written back at full priority, and a sync of
+        // the log waits for it.
+        options.set_use_direct_io_for_flush_and_compaction(direct_writes);
+        // Each table that is merged has a buffer of this size, and there may be dozens.
+        options.set_compaction_readahead_size(256 << 10);
         options.set_avoid_unnecessary_blocking_io(true);
         options.set_log_level(LogLevel::Warn);
         options.set_keep_log_file_num(3);
         options.set_max_log_file_size(1 << 20);
         options.enable_statistics();
         options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
-        Self { cache, plan, write_buffers, options }
+        Ok(Self { cache, plan, write_buffers, options })
     }
 
     /// The column families with their options.

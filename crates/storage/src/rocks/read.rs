@@ -16,14 +16,12 @@ use super::{
 };
 use crate::{EngineError, Hints, ReadTier};
 
-/// Up to this many items are worth trying on an async worker.
-const NEAR_ITEMS_MAX: usize = 128;
 /// How many records a scan examines between two looks at the clock.
 const RECORDS_PER_CLOCK_LOOK: usize = 256;
 
 fn read_options(tier: ReadTier) -> ReadOptions {
     let mut options = ReadOptions::default();
-    if tier == ReadTier::Memory {
+    if tier != ReadTier::Disk {
         options.set_read_tier(rocksdb::ReadTier::BlockCache);
     }
     options
@@ -38,6 +36,10 @@ impl Generation {
         if let Some(Cached { header, value }) = self.cache.get(key) {
             let value = (projection == Projection::Full).then_some(value);
             return Ok(header.is_live(now).then(|| entry(key, header, value)));
+        }
+        if tier == ReadTier::Cache {
+            self.cache.count_miss();
+            return Err(EngineError::WouldBlock);
         }
         // The ticket comes before the read: what is written in between must not be covered by what was read.
         let ticket = self.cache.ticket(key);
@@ -84,14 +86,14 @@ impl Generation {
         if let Some(header) = self.cache.peek_header(key) {
             return Ok(Some(header));
         }
+        if tier == ReadTier::Cache {
+            return Err(EngineError::WouldBlock);
+        }
         let stored = self.db.get_pinned_cf_opt(self.family(ENTRIES)?, key, &read_options(tier)).map_err(read_error)?;
         stored.map(|bytes| Record::decode(&bytes).map(|record| record.header).map_err(|error| damaged(key, &error))).transpose()
     }
 
     pub(super) fn hints(&self, batch: &WriteBatch, tier: ReadTier) -> Result<Hints, EngineError> {
-        if tier == ReadTier::Memory && batch.items().len() > NEAR_ITEMS_MAX {
-            return Err(EngineError::WouldBlock);
-        }
         // The position comes first: a change after it may or may not be in the headers, and the committer will look.
         let as_of = self.position().revision;
         let headers = batch.items().iter().map(|item| self.stored_header(&item.key, tier)).collect::<Result<_, _>>()?;
@@ -104,9 +106,6 @@ impl Generation {
     }
 
     pub(super) fn scan(&self, scan: &Scan, now: Timestamp, tier: ReadTier) -> Result<Page, EngineError> {
-        if tier == ReadTier::Memory && scan.limit > NEAR_ITEMS_MAX {
-            return Err(EngineError::WouldBlock);
-        }
         let applied = self.position().revision;
         let view = View::of(self, tier)?;
         let mut cursor = view.cursor(scan);

@@ -6,12 +6,10 @@ use super::{generation::Generation, layout::FAMILIES, options::Shared, space::Sp
 use crate::EngineStats;
 
 /// A gauge that RocksDB keeps per column family, and its name here.
-const SUMMED: [(&str, &str); 6] = [
+const SUMMED: [(&str, &str); 4] = [
     ("engine_memtable_bytes", "rocksdb.cur-size-all-mem-tables"),
     ("engine_table_files_bytes", "rocksdb.total-sst-files-size"),
     ("engine_pending_compaction_bytes", "rocksdb.estimate-pending-compaction-bytes"),
-    ("engine_running_compactions", "rocksdb.num-running-compactions"),
-    ("engine_running_flushes", "rocksdb.num-running-flushes"),
     ("engine_table_readers_bytes", "rocksdb.estimate-table-readers-mem"),
 ];
 
@@ -36,6 +34,8 @@ pub(super) fn collect(generation: &Generation, shared: &Shared, space: &Space) -
     stats.extend([
         ("engine_block_cache_bytes", shared.cache.get_usage() as f64),
         ("engine_block_cache_pinned_bytes", shared.cache.get_pinned_usage() as f64),
+        ("engine_running_compactions", whole("rocksdb.num-running-compactions")),
+        ("engine_running_flushes", whole("rocksdb.num-running-flushes")),
         ("engine_write_stopped", whole("rocksdb.is-write-stopped")),
         ("engine_delayed_write_bytes_per_second", whole("rocksdb.actual-delayed-write-rate")),
         ("engine_background_errors", whole("rocksdb.background-errors")),
