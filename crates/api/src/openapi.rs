@@ -20,6 +20,7 @@ use utoipa::{
     },
 };
 
+use self::sharing::Shared;
 use crate::{
     urls::{ROUTES, Route},
     views,
@@ -131,17 +132,19 @@ struct Answers;
 
 impl Modify for Answers {
     fn modify(&self, model: &mut Model) {
+        let mut shared = Shared::default();
         for route in &ROUTES {
             if let Some(described) = described(model, route) {
                 problems::describe(described, route);
                 headers::describe(described, route);
                 examples::describe(described, route);
+                shared.take(described);
             }
         }
         let components = model.components.get_or_insert_with(Default::default);
         problems::share(components);
         headers::share(components);
-        sharing::share(model);
+        shared.put(components);
     }
 }
 
