@@ -7,7 +7,7 @@ CARGO_FLAGS := --release --workspace --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt docs bench bench-large torture
+.PHONY: help deps deps-test build run test lint fmt docs bench bench-large torture fuzz-api
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,3 +45,6 @@ bench-large: deps-test build ## Measure 16 million entries under a memory cap of
 # The tool exits with 3 where a part could not run; make says "Error 3" then, and itself always exits with 2.
 torture: deps-test build ## 200 kill -9 cycles, power loss, I/O errors, a full disk
 	$(BIN)/kvstore-torture full --cycles 200
+
+fuzz-api: deps-test build ## Many more generated requests against the OpenAPI document than make test
+	@scripts/schemathesis.sh 3000

@@ -38,4 +38,6 @@ step lint cargo clippy "${flags[@]}" --all-targets -- -D warnings
 step tests cargo test "${flags[@]}"
 step docs documented
 step "short torture" "${CARGO_TARGET_DIR:-target}/release/kvstore-torture" short
+step schemathesis scripts/schemathesis.sh
+step packaging scripts/check-packaging.sh
 step "one RocksDB" scripts/check-one-rocksdb.sh

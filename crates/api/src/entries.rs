@@ -281,7 +281,9 @@ fn value_of(value: Option<Cow<'_, str>>, encoding: Option<&str>, at: impl Fn() -
         (Some(Cow::Owned(text)), None) => Some(Bytes::from(text.into_bytes())),
         (Some(text), Some("base64")) => {
             let decoded = STANDARD.decode(text.as_bytes()).map(Bytes::from);
-            decoded.map_err(|error| faults.push(json::pointer(&at(), "value"), format!("it is not base64: {error}"))).ok()
+            // The library's messages end with a full stop, ours as parts of a sentence do not.
+            let reason = |error: base64::DecodeError| error.to_string().trim_end_matches('.').to_owned();
+            decoded.map_err(|error| faults.push(json::pointer(&at(), "value"), format!("it is not base64: {}", reason(error)))).ok()
         }
         (Some(_), Some(_)) => {
             faults.push(json::pointer(&at(), "encoding"), "it must be \"base64\", or left out");

@@ -12,6 +12,9 @@ use serde::Serialize;
 
 use crate::{body::full, respond::Response};
 
+/// What the type of every problem begins with.
+pub(crate) const TYPE_PREFIX: &str = "urn:kvstore:problem:";
+
 /// Kinds of problems. Each has a status, a type and a title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -26,8 +29,10 @@ pub(crate) enum Kind {
     KeyNotFound,
     MethodNotAllowed,
     BodyTimeout,
+    HeadTimeout,
     PreconditionFailed,
     TooLarge,
+    UriTooLong,
     MediaType,
     WrongHost,
     IdempotencyMismatch,
@@ -40,8 +45,23 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// All of them, in the order of their statuses.
     #[rustfmt::skip]
-    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+    pub(crate) const ALL: [Self; 24] = [
+        Self::BadRequest, Self::BadKey, Self::BadQuery, Self::BadJson, Self::BadItems, Self::BadCondition, Self::Unauthorized,
+        Self::UnknownPath, Self::KeyNotFound, Self::MethodNotAllowed, Self::BodyTimeout, Self::HeadTimeout, Self::PreconditionFailed,
+        Self::TooLarge, Self::UriTooLong, Self::MediaType, Self::WrongHost, Self::IdempotencyMismatch, Self::HeadTooLarge,
+        Self::Internal, Self::Overloaded, Self::Unavailable, Self::OutcomeUnknown, Self::NoSpace,
+    ];
+
+    /// The problem's type, without what all types begin with.
+    pub(crate) const fn slug(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Status, slug and title.
+    #[rustfmt::skip]
+    pub(crate) const fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest          => (StatusCode::BAD_REQUEST, "bad-request", "The request can't be understood"),
             Self::BadKey              => (StatusCode::BAD_REQUEST, "bad-key", "The key is not valid"),
@@ -54,12 +74,14 @@ impl Kind {
             Self::KeyNotFound         => (StatusCode::NOT_FOUND, "key-not-found", "The key does not exist"),
             Self::MethodNotAllowed    => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method"),
             Self::BodyTimeout         => (StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body did not arrive in time"),
+            Self::HeadTimeout         => (StatusCode::REQUEST_TIMEOUT, "head-timeout", "The head did not arrive in time"),
             Self::PreconditionFailed  => (StatusCode::PRECONDITION_FAILED, "precondition-failed", "A condition did not hold"),
             Self::TooLarge            => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is over a limit"),
+            Self::UriTooLong          => (StatusCode::URI_TOO_LONG, "uri-too-long", "The request's target is too long"),
             Self::MediaType           => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body has a media type that the operation does not take"),
             Self::WrongHost           => (StatusCode::MISDIRECTED_REQUEST, "wrong-host", "The request is for another host"),
             Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch", "The idempotency key was used for another request"),
-            Self::HeadTooLarge        => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The request has too many headers"),
+            Self::HeadTooLarge        => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head is too large"),
             Self::Internal            => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed"),
             Self::Overloaded          => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded"),
             Self::Unavailable         => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The server can't serve this now"),
@@ -207,7 +229,7 @@ impl Problem {
         let (status, slug, title) = inner.kind.row();
         let outcome = inner.outcome.or(Some(WriteOutcome::NotApplied)).filter(|_| is_write && status.is_server_error());
         let document = Document {
-            r#type: format!("urn:kvstore:problem:{slug}"),
+            r#type: format!("{TYPE_PREFIX}{slug}"),
             title,
             status: status.as_u16(),
             detail: &inner.detail,
@@ -275,5 +297,20 @@ fn from_store(error: &StoreError) -> Problem {
             Problem::new(Kind::Internal, "Stored data that this request needs is damaged; see the server's log.").cause(error)
         }
         StoreError::Read(_) => Problem::new(Kind::Internal, "Reading stored data failed; see the server's log.").cause(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_is_listed_once_and_has_a_type_of_its_own() {
+        let places: Vec<_> = Kind::ALL.iter().map(|kind| *kind as usize).collect();
+        assert_eq!(places, (0..=Kind::NoSpace as usize).collect::<Vec<_>>(), "ALL follows the declaration");
+        let slugs: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
+        assert_eq!(slugs.len(), Kind::ALL.len(), "{slugs:?}");
     }
 }

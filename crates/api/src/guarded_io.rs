@@ -21,6 +21,8 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use crate::errors::{Kind, TYPE_PREFIX};
+
 /// Bytes of a head that are kept, with some room for what came before it in the same read.
 const KEPT_BYTES: usize = 2 * HEAD_BYTES_MAX;
 
@@ -162,27 +164,22 @@ fn bare_status(head: &[u8]) -> Option<u16> {
 
 /// An answer for where no view has a say.
 pub(crate) fn canned(status: u16) -> Vec<u8> {
-    let (reason, slug, title, detail, extra) = match status {
-        408 => ("Request Timeout", "head-timeout", "The head did not arrive in time", "Send the whole head of the request at once.", ""),
-        414 => ("URI Too Long", "uri-too-long", "The request's target is too long", "Shorten the path or the query.", ""),
-        431 => ("Request Header Fields Too Large", "head-too-large", "The head is too large", "Send fewer or shorter header fields.", ""),
-        503 => (
-            "Service Unavailable",
-            "overloaded",
-            "The server is overloaded",
-            "Too many connections are open; try again later.",
-            "retry-after: 1\r\n",
-        ),
-        _ => ("Bad Request", "bad-request", "The request can't be understood", "The head of the request is not HTTP/1.1.", ""),
+    let (kind, detail) = match status {
+        408 => (Kind::HeadTimeout, "Send the whole head of the request at once."),
+        414 => (Kind::UriTooLong, "Shorten the path or the query."),
+        431 => (Kind::HeadTooLarge, "Send fewer or shorter header fields."),
+        503 => (Kind::Overloaded, "Too many connections are open; try again later."),
+        _ => (Kind::BadRequest, "The head of the request is not HTTP/1.1."),
     };
+    let (status, slug, title) = kind.row();
     // Nothing was read that could be applied.
-    let outcome = if status == 503 { ",\"outcome\":\"not_applied\"" } else { "" };
+    let (extra, outcome) = if kind == Kind::Overloaded { ("retry-after: 1\r\n", ",\"outcome\":\"not_applied\"") } else { ("", "") };
+    let number = status.as_u16();
     let body = format!(
-        "{{\"type\":\"urn:kvstore:problem:{slug}\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\"{outcome},\"request_id\":\"-\"}}"
+        "{{\"type\":\"{TYPE_PREFIX}{slug}\",\"title\":\"{title}\",\"status\":{number},\"detail\":\"{detail}\"{outcome},\"request_id\":\"-\"}}"
     );
-    let head = format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n{extra}connection: close\r\n"
-    );
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n{extra}connection: close\r\n");
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 

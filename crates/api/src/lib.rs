@@ -5,6 +5,7 @@
 
 mod accept;
 mod api;
+mod assets;
 mod body;
 mod conditions;
 mod dates;

@@ -2,40 +2,64 @@
 
 pub(crate) mod schemas;
 
+mod examples;
+mod headers;
+mod problems;
+mod sharing;
+
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use http::Method;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
         OpenApi as Model, RefOr,
         path::{Operation, ParameterIn},
-        security::{Http, HttpAuthScheme, SecurityScheme},
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
-use crate::views;
+use self::sharing::Shared;
+use crate::{
+    urls::{ROUTES, Route},
+    views,
+};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "kvstore",
-        description = "A persistent key-value store. Errors are `application/problem+json` (RFC 9457).",
+        description = "A persistent key-value store.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    servers((url = "/", description = "The server that this document comes from")),
     paths(
         views::read_value, views::head_value, views::put_value, views::delete_value, views::read_range, views::head_range,
-        views::batch_put, views::read_many, views::health, views::livez, views::readyz, views::metrics, views::schema, views::index,
+        views::batch_put, views::read_many, views::health, views::livez, views::readyz, views::metrics, views::schema, views::docs,
+        views::redoc, views::asset, views::index,
     ),
     components(schemas(schemas::Problem)),
     tags(
         (name = "values", description = "Reading and writing"),
         (name = "operation", description = "Running a node"),
+        (name = "documents", description = "This document, and pages to read it"),
     ),
     security(("token" = []), ()),
-    modifiers(&Token, &KeyInQuery, &HeadLikeGet),
+    modifiers(&Introduction, &Token, &KeyInQuery, &HeadLikeGet, &Answers),
 )]
 struct Description;
+
+/// What a reader should know before the first operation. The table of problems is the one that the server answers by.
+struct Introduction;
+
+const INTRODUCTION: &str = include_str!("openapi/introduction.md");
+
+impl Modify for Introduction {
+    fn modify(&self, model: &mut Model) {
+        model.info.description = Some(INTRODUCTION.replace("{{problems}}", problems::table().trim_end()).trim_end().to_owned());
+    }
+}
 
 /// The token that a server may ask for.
 struct Token;
@@ -43,7 +67,9 @@ struct Token;
 impl Modify for Token {
     fn modify(&self, model: &mut Model) {
         let components = model.components.get_or_insert_with(Default::default);
-        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let description = "The server's token (`KVSTORE_TOKEN`). A server without one takes every request.";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
     }
 }
 
@@ -77,7 +103,16 @@ struct HeadLikeGet;
 
 impl Modify for HeadLikeGet {
     fn modify(&self, model: &mut Model) {
-        for path in ["/kv-store/v1/health/", "/livez", "/readyz", "/"] {
+        for path in [
+            "/kv-store/v1/health/",
+            "/livez",
+            "/readyz",
+            "/kv-store/schema/",
+            "/kv-store/docs/",
+            "/kv-store/redoc/",
+            "/kv-store/assets/{file}",
+            "/",
+        ] {
             let Some(item) = model.paths.paths.get_mut(path) else { continue };
             let Some(mut head) = item.get.clone() else { continue };
             head.operation_id = head.operation_id.map(|id| format!("head_{id}"));
@@ -92,6 +127,40 @@ impl Modify for HeadLikeGet {
     }
 }
 
+/// What views need not say one by one: problems, headers and examples.
+struct Answers;
+
+impl Modify for Answers {
+    fn modify(&self, model: &mut Model) {
+        let mut shared = Shared::default();
+        for route in &ROUTES {
+            if let Some(described) = described(model, route) {
+                problems::describe(described, route);
+                headers::describe(described, route);
+                examples::describe(described, route);
+                shared.take(described);
+            }
+        }
+        let components = model.components.get_or_insert_with(Default::default);
+        problems::share(components);
+        headers::share(components);
+        shared.put(components);
+    }
+}
+
+/// A route's operation in the document.
+fn described<'a>(model: &'a mut Model, route: &Route) -> Option<&'a mut Operation> {
+    let item = model.paths.paths.get_mut(route.path)?;
+    match route.method {
+        Method::GET => item.get.as_mut(),
+        Method::HEAD => item.head.as_mut(),
+        Method::PUT => item.put.as_mut(),
+        Method::POST => item.post.as_mut(),
+        Method::DELETE => item.delete.as_mut(),
+        _ => None,
+    }
+}
+
 /// The document in both its forms.
 pub(crate) struct Document {
     json: LazyLock<Bytes>,
@@ -102,10 +171,17 @@ impl Default for Document {
     fn default() -> Self {
         Self {
             // A failure is a mistake in this crate, which the snapshot test would show.
-            json: LazyLock::new(|| Description::openapi().to_pretty_json().unwrap_or_default().into()),
-            yaml: LazyLock::new(|| Description::openapi().to_yaml().unwrap_or_default().into()),
+            json: LazyLock::new(|| build(|model| model.to_pretty_json().unwrap_or_default())),
+            yaml: LazyLock::new(|| build(|model| model.to_yaml().unwrap_or_default())),
         }
     }
+}
+
+/// Builds on a thread of its own: what building takes, stack and heap, goes back with the thread and is not kept for good.
+fn build(write: fn(&Model) -> String) -> Bytes {
+    let builder = std::thread::Builder::new().name("document".to_owned());
+    let built = builder.spawn(move || write(&Description::openapi()));
+    built.ok().and_then(|thread| thread.join().ok()).unwrap_or_default().into()
 }
 
 impl Document {

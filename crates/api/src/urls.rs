@@ -2,7 +2,10 @@
 
 use http::{Method, Uri};
 
-use crate::query;
+use crate::{
+    assets::{self, ASSETS_PATH},
+    query,
+};
 
 /// Where the API lives.
 pub(crate) const BASE: &str = "/kv-store/v1";
@@ -21,6 +24,9 @@ pub(crate) enum Resource {
     Readyz,
     Metrics,
     Schema,
+    Docs,
+    Redoc,
+    Asset,
     Index,
 }
 
@@ -40,6 +46,9 @@ pub(crate) enum Operation {
     Readyz,
     Metrics,
     Schema,
+    Docs,
+    Redoc,
+    Asset,
     Index,
     /// No such path or method.
     Unknown,
@@ -51,7 +60,6 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) operation: Operation,
     /// The path as the OpenAPI document writes it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests hold the document to it"))]
     pub(crate) path: &'static str,
 }
 
@@ -60,7 +68,7 @@ const fn route(resource: Resource, method: Method, operation: Operation, path: &
 }
 
 #[rustfmt::skip]
-pub(crate) static ROUTES: [Route; 20] = [
+pub(crate) static ROUTES: [Route; 27] = [
     route(Resource::Value,   Method::GET,    Operation::ReadValue,   "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::PUT,    Operation::PutValue,    "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::HEAD,   Operation::HeadValue,   "/kv-store/v1/kv/{key}/"),
@@ -80,6 +88,13 @@ pub(crate) static ROUTES: [Route; 20] = [
     route(Resource::Readyz,  Method::HEAD,   Operation::Readyz,      "/readyz"),
     route(Resource::Metrics, Method::GET,    Operation::Metrics,     "/metrics"),
     route(Resource::Schema,  Method::GET,    Operation::Schema,      "/kv-store/schema/"),
+    route(Resource::Schema,  Method::HEAD,   Operation::Schema,      "/kv-store/schema/"),
+    route(Resource::Docs,    Method::GET,    Operation::Docs,        "/kv-store/docs/"),
+    route(Resource::Docs,    Method::HEAD,   Operation::Docs,        "/kv-store/docs/"),
+    route(Resource::Redoc,   Method::GET,    Operation::Redoc,       "/kv-store/redoc/"),
+    route(Resource::Redoc,   Method::HEAD,   Operation::Redoc,       "/kv-store/redoc/"),
+    route(Resource::Asset,   Method::GET,    Operation::Asset,       "/kv-store/assets/{file}"),
+    route(Resource::Asset,   Method::HEAD,   Operation::Asset,       "/kv-store/assets/{file}"),
     route(Resource::Index,   Method::GET,    Operation::Index,       "/"),
     route(Resource::Index,   Method::HEAD,   Operation::Index,       "/"),
 ];
@@ -122,6 +137,9 @@ fn resource(method: &Method, path: &str) -> Option<Resource> {
         "/readyz" => Resource::Readyz,
         "/metrics" => Resource::Metrics,
         "/kv-store/schema" => Resource::Schema,
+        "/kv-store/docs" => Resource::Docs,
+        "/kv-store/redoc" => Resource::Redoc,
+        path if path.strip_prefix(ASSETS_PATH).is_some_and(|name| assets::find(name).is_some()) => Resource::Asset,
         "" => Resource::Index,
         _ => return None,
     })
@@ -136,9 +154,10 @@ fn allowed(resource: Resource, path: &str) -> String {
 impl Operation {
     /// All of them, in the order of their declaration.
     #[rustfmt::skip]
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::ReadValue, Self::HeadValue, Self::PutValue, Self::DeleteValue, Self::ReadRange, Self::HeadRange, Self::BatchPut,
-        Self::ReadMany, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Index, Self::Unknown,
+        Self::ReadMany, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Docs, Self::Redoc,
+        Self::Asset, Self::Index, Self::Unknown,
     ];
 
     /// The operation's name in metrics and logs.
@@ -157,6 +176,9 @@ impl Operation {
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
             Self::Schema => "schema",
+            Self::Docs => "docs",
+            Self::Redoc => "redoc",
+            Self::Asset => "asset",
             Self::Index => "index",
             Self::Unknown => "unknown",
         }
@@ -167,9 +189,10 @@ impl Operation {
         matches!(self, Self::PutValue | Self::DeleteValue | Self::BatchPut)
     }
 
-    /// Whether it answers without a token: what a load balancer asks.
+    /// Whether it answers without a token: what a load balancer asks, and the documents, which are the same at every server and
+    /// which a browser could not send a token for.
     pub(crate) const fn is_open(self) -> bool {
-        matches!(self, Self::Health | Self::Livez | Self::Readyz)
+        matches!(self, Self::Health | Self::Livez | Self::Readyz | Self::Schema | Self::Docs | Self::Redoc | Self::Asset | Self::Index)
     }
 
     /// Whether it is refused when too many requests are under way. Health and metrics never are.

@@ -5,6 +5,7 @@ mod delete_value;
 mod health;
 mod index;
 mod metrics;
+mod pages;
 mod probes;
 mod put_value;
 mod read_many;
@@ -18,8 +19,8 @@ use crate::{api::Api, errors::Problem, respond::Response, urls::Operation};
 
 // The OpenAPI document is built from these; each has its description beside it.
 pub(crate) use self::{
-    batch_put::*, delete_value::*, health::*, index::*, metrics::*, probes::*, put_value::*, read_many::*, read_range::*, read_value::*,
-    schema::*,
+    batch_put::*, delete_value::*, health::*, index::*, metrics::*, pages::*, probes::*, put_value::*, read_many::*, read_range::*,
+    read_value::*, schema::*,
 };
 
 /// Calls the view of an operation.
@@ -38,7 +39,10 @@ pub(crate) async fn call(api: &Api, operation: Operation, request: Request) -> R
         Operation::Readyz => Ok(readyz(api).await),
         Operation::Metrics => Ok(metrics(api)),
         Operation::Schema => schema(api, &request),
-        Operation::Index => Ok(index(api)),
+        Operation::Docs => docs(&request),
+        Operation::Redoc => redoc(&request),
+        Operation::Asset => asset(&request),
+        Operation::Index => Ok(index(api, &request)),
         Operation::Unknown => Err(Problem::new(crate::errors::Kind::UnknownPath, "There is nothing at this path.")),
     }
 }

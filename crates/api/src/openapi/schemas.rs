@@ -4,7 +4,7 @@
 #![expect(dead_code, reason = "read by the macros that build the document")]
 
 use serde::Serialize;
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 
 /// An entry.
 #[derive(Serialize, ToSchema)]
@@ -65,7 +65,7 @@ pub(crate) struct PutBody {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchItem {
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]+$")]
     key: String,
     value: String,
     #[schema(required = false, nullable = false)]
@@ -186,7 +186,7 @@ pub(crate) enum Outcome {
 #[into_params(parameter_in = Path)]
 pub(crate) struct KeyInPath {
     /// The key. A slash may be sent raw or as %2F.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(min_length = 1, max_length = 255, pattern = r"^[^\x00]+$", example = "user:1")]
     key: String,
 }
 
@@ -220,25 +220,25 @@ pub(crate) enum Consistency {
 #[into_params(parameter_in = Query)]
 pub(crate) struct RangeOptions {
     /// Read this one key instead; then only `raw` and `consistency` are taken beside it.
-    #[param(min_length = 1, max_length = 255, required = false, nullable = false)]
+    #[param(min_length = 1, max_length = 255, pattern = r"^[^\x00]+$", required = false, nullable = false)]
     key: Option<String>,
     /// With `key`: the value's bytes instead of JSON.
     #[param(required = false, nullable = false)]
     raw: Option<bool>,
     /// The first key, inclusive.
-    #[param(required = false, nullable = false)]
+    #[param(max_length = 255, pattern = r"^[^\x00]*$", required = false, nullable = false)]
     start: Option<String>,
     /// The last key, inclusive.
-    #[param(required = false, nullable = false)]
+    #[param(max_length = 255, pattern = r"^[^\x00]*$", required = false, nullable = false)]
     end: Option<String>,
     /// Only keys that begin with this.
     #[param(required = false, nullable = false)]
     prefix: Option<String>,
     /// Entries on the page; above 10,000 counts as 10,000.
     #[param(minimum = 1, default = 10_000, required = false, nullable = false)]
-    limit: Option<u64>,
+    limit: Option<usize>,
     /// `next_cursor` of the page before.
-    #[param(required = false, nullable = false)]
+    #[param(max_length = 255, pattern = r"^[^\x00]*$", required = false, nullable = false)]
     cursor: Option<String>,
     /// From the greatest key down.
     #[param(required = false, nullable = false)]
@@ -263,13 +263,18 @@ pub(crate) struct ReadHeaders {
 #[into_params(parameter_in = Header)]
 pub(crate) struct WriteHeaders {
     /// Write only where the key has this ETag, or with `*` where it exists.
-    #[param(rename = "If-Match", required = false, nullable = false)]
+    #[param(
+        rename = "If-Match",
+        pattern = r#"^(\*|(0|[1-9][0-9]{0,19})(-raw)?|"(0|[1-9][0-9]{0,19})(-raw)?")$"#,
+        required = false,
+        nullable = false
+    )]
     if_match: Option<String>,
     /// Only `*`: write only where the key is absent.
-    #[param(rename = "If-None-Match", required = false, nullable = false)]
+    #[param(rename = "If-None-Match", pattern = r"^\*$", required = false, nullable = false)]
     if_none_match: Option<String>,
     /// A repeat under the same key gets the first answer again.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, required = false, nullable = false)]
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$", required = false, nullable = false)]
     idempotency_key: Option<String>,
 }
 
@@ -277,81 +282,9 @@ pub(crate) struct WriteHeaders {
 #[into_params(parameter_in = Header)]
 pub(crate) struct BatchHeaders {
     /// A repeat under the same key gets the first answer again.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, required = false, nullable = false)]
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$", required = false, nullable = false)]
     idempotency_key: Option<String>,
     /// `return=minimal` for a short answer.
     #[param(rename = "Prefer", required = false, nullable = false)]
     prefer: Option<String>,
-}
-
-/// Problems of every operation.
-#[derive(IntoResponses)]
-pub(crate) enum CommonProblems {
-    /// The request can't be understood
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Problem),
-    /// A valid token is needed
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// The request is for another host
-    #[response(status = 421, content_type = "application/problem+json")]
-    WrongHost(Problem),
-}
-
-/// Problems of every read.
-#[derive(IntoResponses)]
-pub(crate) enum ReadProblems {
-    /// The request can't be understood
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Problem),
-    /// A valid token is needed
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// The request is for another host
-    #[response(status = 421, content_type = "application/problem+json")]
-    WrongHost(Problem),
-    /// Reading failed
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Problem),
-    /// Overloaded, or the store can't serve now; Retry-After says when to come back
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Problem),
-}
-
-/// Problems of every write. Each 5xx has `outcome`.
-#[derive(IntoResponses)]
-pub(crate) enum WriteProblems {
-    /// The request can't be understood
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Problem),
-    /// A valid token is needed
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// The body did not arrive in time
-    #[response(status = 408, content_type = "application/problem+json")]
-    BodyTimeout(Problem),
-    /// Over a limit, which is named
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
-    /// The media type is not taken
-    #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(Problem),
-    /// The request is for another host
-    #[response(status = 421, content_type = "application/problem+json")]
-    WrongHost(Problem),
-    /// The idempotency key was used for another request
-    #[response(status = 422, content_type = "application/problem+json")]
-    IdempotencyMismatch(Problem),
-    /// Stored data could not be read; not applied
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Problem),
-    /// Not applied; Retry-After says when to come back
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Problem),
-    /// The outcome is unknown: read before repeating
-    #[response(status = 504, content_type = "application/problem+json")]
-    OutcomeUnknown(Problem),
-    /// No disk space; not applied
-    #[response(status = 507, content_type = "application/problem+json")]
-    NoSpace(Problem),
 }

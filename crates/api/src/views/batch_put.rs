@@ -31,8 +31,6 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
     request_body(content = schemas::BatchBody, description = "1 to 10,000 items with distinct keys"),
     responses(
         (status = 200, description = "All values are stored", body = schemas::BatchAnswer),
-        (status = 412, description = "At least one condition did not hold: nothing is stored", body = schemas::Problem, content_type = "application/problem+json"),
-        schemas::WriteProblems,
     ),
 )]
 pub(crate) async fn batch_put(api: &Api, request: Request) -> Result<Response, Problem> {

@@ -26,10 +26,7 @@ use crate::{
     tag = "values",
     params(schemas::KeyInPath, schemas::WriteHeaders),
     responses(
-        (status = 204, description = "The key is deleted", headers(("KV-Key" = String, description = "The key, percent-encoded"))),
-        (status = 404, description = "The key does not exist", body = schemas::Problem, content_type = "application/problem+json"),
-        (status = 412, description = "A condition did not hold; ETag names the current revision", body = schemas::Problem, content_type = "application/problem+json"),
-        schemas::WriteProblems,
+        (status = 204, description = "The key is deleted"),
     ),
 )]
 pub(crate) async fn delete_value(api: &Api, request: Request) -> Result<Response, Problem> {

@@ -72,7 +72,6 @@ struct Storage {
     responses(
         (status = 200, description = "The node can serve", body = Health),
         (status = 503, description = "The node can't serve", content((Health = "application/json"), (schemas::Problem = "application/problem+json"))),
-        schemas::CommonProblems,
     ),
 )]
 pub(crate) async fn health(api: &Api, request: Request) -> Result<Response, Problem> {

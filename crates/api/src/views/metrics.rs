@@ -6,7 +6,6 @@ use http::StatusCode;
 
 use crate::{
     api::Api,
-    openapi::schemas,
     respond::{self, Response},
 };
 
@@ -15,7 +14,7 @@ use crate::{
     get,
     path = "/metrics",
     tag = "operation",
-    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain"), schemas::CommonProblems),
+    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")),
 )]
 pub(crate) fn metrics(api: &Api) -> Response {
     // Gauges of what is counted anyway are set when they are asked for.

@@ -4,7 +4,6 @@ use http::StatusCode;
 
 use crate::{
     api::Api,
-    openapi::schemas,
     respond::{self, Response},
 };
 
@@ -14,7 +13,7 @@ use crate::{
     path = "/livez",
     tag = "operation",
     security(()),
-    responses((status = 200, description = "It runs", body = String, content_type = "text/plain"), schemas::CommonProblems),
+    responses((status = 200, description = "It runs", body = String, content_type = "text/plain")),
 )]
 pub(crate) fn livez() -> Response {
     respond::plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n")
@@ -29,7 +28,6 @@ pub(crate) fn livez() -> Response {
     responses(
         (status = 200, description = "It can serve", body = String, content_type = "text/plain"),
         (status = 503, description = "It can't; the text is the state of its store", body = String, content_type = "text/plain"),
-        schemas::CommonProblems,
     ),
 )]
 pub(crate) async fn readyz(api: &Api) -> Response {

@@ -38,12 +38,8 @@ use crate::{
         (schemas::Bytes = "application/octet-stream"),
     ), description = "The value"),
     responses(
-        (status = 201, description = "The key was absent; the entry as it is now", body = schemas::Entry,
-            headers(("ETag" = String, description = "The revision"), ("Location" = String, description = "The key's path"), ("KV-Key" = String, description = "The key, percent-encoded"))),
-        (status = 200, description = "The key had a value; the entry as it is now", body = schemas::Entry,
-            headers(("ETag" = String, description = "The revision"), ("KV-Key" = String, description = "The key, percent-encoded"))),
-        (status = 412, description = "A condition did not hold; ETag names the current revision", body = schemas::Problem, content_type = "application/problem+json"),
-        schemas::WriteProblems,
+        (status = 201, description = "The key was absent; the entry as it is now", body = schemas::Entry),
+        (status = 200, description = "The key had a value; the entry as it is now", body = schemas::Entry),
     ),
 )]
 pub(crate) async fn put_value(api: &Api, request: Request) -> Result<Response, Problem> {

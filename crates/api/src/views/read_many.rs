@@ -31,9 +31,6 @@ use crate::{
     request_body(content = schemas::ReadBody, description = "Up to 1,000 keys"),
     responses(
         (status = 200, description = "An entry or null for each key", body = schemas::ManyAnswer),
-        (status = 413, description = "Over a limit, which is named", body = schemas::Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = schemas::Problem, content_type = "application/problem+json"),
-        schemas::ReadProblems,
     ),
 )]
 pub(crate) async fn read_many(api: &Api, request: Request) -> Result<Response, Problem> {

@@ -32,8 +32,6 @@ use crate::{
             (schemas::Bytes = "application/octet-stream"),
         )),
         (status = 304, description = "With `key`: `If-None-Match` names the current ETag"),
-        (status = 404, description = "With `key`: the key does not exist", body = schemas::Problem, content_type = "application/problem+json"),
-        schemas::ReadProblems,
     ),
 )]
 pub(crate) async fn read_range(api: &Api, request: Request) -> Result<Response, Problem> {
@@ -70,8 +68,6 @@ pub(crate) async fn read_range(api: &Api, request: Request) -> Result<Response, 
     responses(
         (status = 200, description = "The headers of GET"),
         (status = 304, description = "With `key`: `If-None-Match` names the current ETag"),
-        (status = 404, description = "With `key`: the key does not exist"),
-        schemas::ReadProblems,
     ),
 )]
 pub(crate) async fn head_range(api: &Api, request: Request) -> Result<Response, Problem> {

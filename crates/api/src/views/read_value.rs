@@ -29,11 +29,8 @@ const KV_VERSION: HeaderName = HeaderName::from_static("kv-version");
     params(schemas::KeyInPath, schemas::ReadOptions, schemas::ReadHeaders),
     responses(
         (status = 200, description = "The entry, or with `Accept: application/octet-stream` or `raw=true` the value's bytes",
-            content((schemas::Entry = "application/json"), (schemas::Bytes = "application/octet-stream")),
-            headers(("ETag" = String, description = "The revision; of the bytes `\"<revision>-raw\"`"))),
+            content((schemas::Entry = "application/json"), (schemas::Bytes = "application/octet-stream"))),
         (status = 304, description = "`If-None-Match` names the current ETag"),
-        (status = 404, description = "The key does not exist", body = schemas::Problem, content_type = "application/problem+json"),
-        schemas::ReadProblems,
     ),
 )]
 pub(crate) async fn read_value(api: &Api, request: Request) -> Result<Response, Problem> {
@@ -65,8 +62,6 @@ fn value_of(entry: Entry) -> bytes::Bytes {
     responses(
         (status = 200, description = "The headers of GET"),
         (status = 304, description = "`If-None-Match` names the current ETag"),
-        (status = 404, description = "The key does not exist"),
-        schemas::ReadProblems,
     ),
 )]
 pub(crate) async fn head_value(api: &Api, request: Request) -> Result<Response, Problem> {

@@ -16,13 +16,13 @@ use crate::{
 #[utoipa::path(
     get,
     path = "/kv-store/schema/",
-    tag = "operation",
+    tag = "documents",
+    security(()),
     responses(
         (status = 200, description = "OpenAPI 3.1", content(
             (schemas::AnyObject = "application/json"),
             (String = "application/yaml"),
         )),
-        schemas::CommonProblems,
     ),
 )]
 pub(crate) fn schema(api: &Api, request: &Request) -> Result<Response, Problem> {

@@ -227,3 +227,14 @@ async fn a_refused_body_does_not_harm_the_next_request() {
     connection.send(&request("GET", "/livez", &[], b"")).await;
     assert_eq!(connection.answer("GET").await.text(), "ok\n");
 }
+
+#[tokio::test]
+async fn a_detail_ends_with_one_full_stop() {
+    let server = Server::start().await;
+    for value in ["é", "a", "iVBORw0KGgo"] {
+        let body = format!("{{\"value\": \"{value}\", \"encoding\": \"base64\"}}");
+        let problem = server.put_json("/kv-store/v1/kv/a/", &body).await.problem(400, "bad-body");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.ends_with('.') && !detail.ends_with(".."), "{detail}");
+    }
+}

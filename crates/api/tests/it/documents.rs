@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kvstore_api::ApiOptions;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::Value;
 
 use crate::support::{Server, Setup};
 
@@ -85,4 +86,112 @@ async fn cors_is_off_unless_it_is_set() {
     assert!(answer.header("access-control-allow-methods").unwrap().contains("PUT"));
     let other = server.call("GET", "/livez", &[("Origin", "https://evil.example")], b"").await;
     assert_eq!(other.header("access-control-allow-origin"), None);
+}
+
+/// A part of the document, or the shared one that it refers to.
+fn resolved<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
+    let Some(reference) = part["$ref"].as_str() else { return part };
+    document.pointer(reference.trim_start_matches('#')).unwrap_or_else(|| panic!("{reference} is not there"))
+}
+
+/// All operations of the document, each with its method and path.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, item)| {
+        item.as_object().unwrap().iter().map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
+    });
+    operations.collect()
+}
+
+#[tokio::test]
+async fn every_body_in_the_document_has_an_example() {
+    let server = Server::start().await;
+    let document = server.get("/kv-store/schema/").await.json();
+    let mut seen = 0;
+    for (name, operation) in operations(&document) {
+        let answers = operation["responses"].as_object().unwrap();
+        let of_answers = answers.iter().map(|(status, response)| (status.as_str(), &resolved(&document, response)["content"]));
+        for (place, content) in of_answers.chain([("request", &operation["requestBody"]["content"])]) {
+            for (media, content) in content.as_object().into_iter().flatten() {
+                seen += 1;
+                assert!(content["examples"].as_object().is_some_and(|shown| !shown.is_empty()), "{name}, {place}, {media}: no example");
+                for shown in content["examples"].as_object().unwrap().values().filter(|_| media == "application/problem+json") {
+                    assert_eq!(resolved(&document, shown)["value"]["status"].to_string(), place, "{name}: {shown}");
+                }
+            }
+        }
+        let ok = answers.iter().find(|(status, _)| status.starts_with('2')).map(|(_, response)| response);
+        assert!(ok.is_some_and(|response| response["headers"]["X-Request-Id"].is_object()), "{name}: no headers of its answer");
+        assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{name}: no summary");
+    }
+    assert!(seen > 100, "only {seen} bodies found");
+}
+
+#[tokio::test]
+async fn problems_are_described_once() {
+    let server = Server::start().await;
+    let document = server.get("/kv-store/schema/").await.json();
+    for (name, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let problem = &resolved(&document, response)["content"]["application/problem+json"]["schema"];
+            assert!(problem.is_null() || problem["$ref"] == "#/components/schemas/Problem", "{name}, {status}: {problem}");
+            let is_open = operation["security"] == serde_json::json!([{}]);
+            assert!(status != "401" || !is_open, "{name} needs no token");
+        }
+    }
+    let told = document["info"]["description"].as_str().unwrap();
+    for example in document["components"]["examples"].as_object().unwrap().values() {
+        let slug = example["value"]["type"].as_str().unwrap();
+        assert!(told.contains(slug), "{slug} is not in the description");
+    }
+    assert!(!document["paths"].as_object().unwrap().keys().any(|path| path.contains('*')), "a wildcard is no path of OpenAPI");
+}
+
+/// What a batch, a page and a value look like in the document is what the server says, but for times.
+#[tokio::test]
+async fn examples_are_what_the_server_says() {
+    fn members(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), members(value))).collect(),
+            Value::Array(list) => list.iter().map(members).collect(),
+            Value::String(text) if text.starts_with("2026-11-22T2") => "a time".into(),
+            Value::Number(_) => "a number".into(),
+            other => other.clone(),
+        }
+    }
+    let server = Server::start().await;
+    let document = server.get("/kv-store/schema/").await.json();
+    let examples = |method: &str, path: &str, place: &str| -> Value {
+        let operation = &document["paths"][path][method];
+        let body = if place == "request" { &operation["requestBody"] } else { &operation["responses"][place] };
+        body["content"]["application/json"]["examples"].clone()
+    };
+    let text = |value: &Value| value["value"].to_string();
+
+    let (put, path) = (examples("put", "/kv-store/v1/kv/{key}/", "request"), "/kv-store/v1/kv/user:1/");
+    let answer = server.put_json(path, &text(&put["a_text"])).await;
+    let shown = examples("put", "/kv-store/v1/kv/{key}/", "201");
+    assert_eq!((answer.status, members(&answer.json())), (201, members(&shown["created"]["value"])));
+    let read = examples("get", "/kv-store/v1/kv/{key}/", "200");
+    assert_eq!(members(&server.get(path).await.json()), members(&read["a_text"]["value"]));
+    assert_eq!(server.put_json("/kv-store/v1/kv/logo/", &text(&put["base64"])).await.status, 201);
+    assert_eq!(members(&server.get("/kv-store/v1/kv/logo/").await.json()), members(&read["base64"]["value"]));
+    assert_eq!(server.put_json("/kv-store/v1/kv/user:2/", r#"{"value": "Grace"}"#).await.status, 201);
+    let pages = examples("get", "/kv-store/v1/kv/", "200");
+    for (query, name) in
+        [("prefix=user&limit=1", "a_page"), ("prefix=user&cursor=user:1", "last_page"), ("prefix=user&keys_only=true", "keys_only")]
+    {
+        let answer = server.get(&format!("/kv-store/v1/kv/?{query}")).await;
+        assert_eq!(members(&answer.json()), members(&pages[name]["value"]), "{name}");
+    }
+    let batch = examples("post", "/kv-store/v1/kv/batch/", "request");
+    let answer = server.post_json("/kv-store/v1/kv/batch/", &text(&batch["a_batch"])).await;
+    assert_eq!(members(&answer.json()), members(&examples("post", "/kv-store/v1/kv/batch/", "200")["entries"]["value"]));
+    let asked = examples("post", "/kv-store/v1/read/", "request")["keys"]["value"].to_string();
+    assert_eq!(server.post_json("/kv-store/v1/read/", &asked).await.status, 200);
+    let health = server.get("/kv-store/v1/health/").await.json();
+    let shown = &examples("get", "/kv-store/v1/health/", "200")["healthy"]["value"];
+    assert_eq!(health["cluster"], shown["cluster"]);
+    let index = server.get("/").await.json();
+    assert_eq!(index, examples("get", "/", "200")["paths"]["value"]);
 }

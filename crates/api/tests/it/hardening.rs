@@ -93,18 +93,21 @@ async fn foreign_hosts_are_refused() {
 }
 
 #[tokio::test]
-async fn without_the_token_only_health_answers() {
+async fn without_the_token_only_health_and_documents_answer() {
     let api = ApiOptions { token: Some("s3cret".into()), ..ApiOptions::default() };
     let server = Server::with(Setup { api, ..Setup::default() }).await;
-    for path in ["/livez", "/readyz", "/kv-store/v1/health/"] {
-        assert_eq!(server.get(path).await.status, 200, "{path} is open");
+    let documents = ["/", "/kv-store/schema/", "/kv-store/docs/", "/kv-store/redoc/", "/kv-store/assets/docs.js"];
+    for path in ["/livez", "/readyz", "/kv-store/v1/health/"].into_iter().chain(documents) {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200, "{path} is open");
+        assert!(!answer.text().contains("s3cret"), "{path} tells the token");
     }
     for sent in
         [None, Some("s3cret"), Some("Bearer "), Some("Bearer s3cre"), Some("Bearer s3cret1"), Some("Basic s3cret"), Some("Bearer S3CRET")]
     {
         let headers: Vec<_> = sent.iter().map(|sent| ("Authorization", *sent)).collect();
         for (method, path) in
-            [("GET", A), ("PUT", A), ("GET", "/metrics"), ("GET", "/"), ("GET", "/kv-store/schema/"), ("GET", "/nothing"), ("POST", A)]
+            [("GET", A), ("PUT", A), ("GET", "/metrics"), ("GET", "/nothing"), ("GET", "/kv-store/assets/nothing"), ("POST", "/")]
         {
             let answer = server.call(method, path, &headers, b"").await;
             answer.problem(401, "unauthorized");

@@ -8,6 +8,7 @@ mod conditions;
 mod documents;
 mod failures;
 mod hardening;
+mod pages;
 mod ranges;
 mod reading_many;
 mod serving;

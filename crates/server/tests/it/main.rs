@@ -1,5 +1,7 @@
 //! The binary as a user meets it, and the rules of the tree that no compiler checks.
 
+mod browser;
+mod chromium;
 mod cli;
 mod debian;
 mod import;

@@ -267,3 +267,61 @@ fn one_function_decides_outcomes() {
     assert_eq!(callers, 1, "expected one function named evaluate");
     none(faults, "outcomes are decided in types/src/evaluate.rs alone");
 }
+
+/// All files under a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// What a page names, it may load: the pages must work where there is no other network, and tell nobody that they were opened.
+#[test]
+fn served_files_name_no_other_host() {
+    let web = root().join("crates/api/web");
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    for path in files(&web) {
+        let shown = path.strip_prefix(root()).expect("under the root").display().to_string();
+        let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if !matches!(kind, "html" | "css" | "js" | "svg") {
+            continue;
+        }
+        seen += 1;
+        let text = read(&path);
+        if shown.contains("/vendor/") {
+            // Bundles name standards and manuals by their URLs; what they would load is another matter, and the browser test watches it.
+            for part in ["cdn.", "fonts.googleapis", "@import", "url(http", "url(//", "navigator.sendBeacon"] {
+                faults.extend(text.contains(part).then(|| format!("{shown}: {part}")));
+            }
+        } else {
+            let text = text.replace("http://www.w3.org/2000/svg", "");
+            let named = |scheme: &str| text.split(scheme).skip(1).any(|rest| rest.starts_with(|first: char| first.is_ascii_alphanumeric()));
+            faults.extend(
+                ["http://", "https://", "=\"//", "url(//"].iter().filter(|part| named(part)).map(|part| format!("{shown}: {part}")),
+            );
+        }
+    }
+    assert!(seen >= 10, "the search is broken: only {seen} files found");
+    none(faults, "files that name another host");
+}
+
+#[test]
+fn vendored_files_have_their_licence_and_version() {
+    let script = read(&root().join("scripts/refresh-web-vendor.sh"));
+    let vendor = root().join("crates/api/web/vendor");
+    let told = read(&vendor.join("README.md"));
+    for (variable, folder, name) in [("swagger_ui", "swagger-ui", "Swagger UI"), ("redoc", "redoc", "ReDoc")] {
+        let version = script.lines().find_map(|line| line.strip_prefix(&format!("{variable}="))).expect("a pinned version");
+        assert!(told.contains(&format!("{name} {version} ")), "vendor/README.md does not tell {name} {version}");
+        assert!(vendor.join(folder).join("LICENSE").is_file(), "{folder} has no licence");
+    }
+    let folders = std::fs::read_dir(&vendor).expect("a folder").filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()));
+    assert_eq!(folders.count(), 2, "a vendored folder that this test does not know");
+    none(
+        files(&vendor)
+            .iter()
+            .filter(|path| path.extension().is_some_and(|kind| kind == "map"))
+            .map(|path| path.display().to_string())
+            .collect(),
+        "source maps are not shipped",
+    );
+}
