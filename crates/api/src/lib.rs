@@ -5,6 +5,7 @@
 
 mod accept;
 mod api;
+mod archive;
 mod body;
 mod conditions;
 mod dates;

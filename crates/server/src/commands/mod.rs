@@ -1,6 +1,8 @@
-//! The command line: what the user typed, and one file per verb. It holds no logic of a store; verbs other than `serve` are calls
-//! of the client.
+//! The command line: what the user typed, and one file per verb. It holds no logic of a store: verbs are calls of the client,
+//! and some of the data tier, on a directory that no server uses.
 
+mod backup;
+mod check;
 mod connect;
 mod delete;
 mod get;
@@ -8,7 +10,9 @@ mod health;
 mod import;
 mod list;
 mod output;
+mod progress;
 mod put;
+mod restore;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +36,9 @@ enum Verb {
     List(list::List),
     Import(import::Import),
     Health(health::Health),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Check(check::Check),
 }
 
 /// Does what was typed.
@@ -47,5 +54,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::List(verb) => connect::block_on(verb.run()),
         Verb::Import(verb) => connect::block_on(verb.run()),
         Verb::Health(verb) => connect::block_on(verb.run()),
+        Verb::Backup(verb) => connect::block_on(verb.run()),
+        Verb::Restore(verb) => verb.run(),
+        Verb::Check(verb) => verb.run(),
     }
 }

@@ -1,10 +1,13 @@
 //! The binary as a user meets it, and the rules of the tree that no compiler checks.
 
+mod backup;
+mod check;
 mod cli;
 mod debian;
 mod import;
 mod lifecycle;
 mod overload;
+mod restore;
 mod running;
 mod settings;
 mod telemetry;
