@@ -3,6 +3,7 @@
 
 mod backup;
 mod check;
+mod config;
 mod connect;
 mod delete;
 mod get;
@@ -15,7 +16,7 @@ mod put;
 mod restore;
 mod serve;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, Parser, Subcommand};
 
 use crate::exit::Exit;
 
@@ -39,13 +40,14 @@ enum Verb {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    Config(Box<config::Config>),
 }
 
-/// Does what was typed.
+/// Does what was typed. `matches` knows how each value was given.
 ///
 /// # Errors
 /// What went wrong, in words for the user.
-pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+pub(crate) fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
     match cli.verb {
         Verb::Serve(verb) => verb.run(),
         Verb::Get(verb) => connect::block_on(verb.run()),
@@ -57,5 +59,6 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Backup(verb) => connect::block_on(verb.run()),
         Verb::Restore(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Config(verb) => verb.run(matches.subcommand_matches("config")),
     }
 }

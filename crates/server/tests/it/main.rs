@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod cli;
+mod config;
 mod debian;
 mod import;
 mod lifecycle;
