@@ -10,7 +10,7 @@ use kvstore_storage::{BackupError, OpenError};
 pub(crate) enum Exit {
     /// It did what was asked; of a server: it was told to stop, and stopped in order.
     Ok = 0,
-    /// The key is absent (`get`, `delete`), or the node says it is unhealthy (`health`).
+    /// The key is absent (`get`, `delete`), the node says it is unhealthy (`health`), or there is a problem (`doctor`).
     Absent = 1,
     /// Wrong usage or settings, a server that can't be reached, or a request that it refused.
     Error = 2,

@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod connect;
 mod delete;
+mod doctor;
 mod get;
 mod health;
 mod import;
@@ -41,6 +42,7 @@ enum Verb {
     Restore(restore::Restore),
     Check(check::Check),
     Config(Box<config::Config>),
+    Doctor(Box<doctor::Doctor>),
 }
 
 /// Does what was typed. `matches` knows how each value was given.
@@ -58,6 +60,7 @@ pub(crate) fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
         Verb::Health(verb) => connect::block_on(verb.run()),
         Verb::Backup(verb) => connect::block_on(verb.run()),
         Verb::Restore(verb) => verb.run(),
+        Verb::Doctor(verb) => connect::block_on(verb.run()),
         Verb::Check(verb) => verb.run(),
         Verb::Config(verb) => verb.run(matches.subcommand_matches("config")),
     }

@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod config;
 mod debian;
+mod doctor;
 mod import;
 mod lifecycle;
 mod overload;
