@@ -35,8 +35,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::is_not_applied`] tells whether the batch certainly took no effect.
     async fn write(&self, batch: Arc<WriteBatch>) -> Result<Outcome, StoreError>;
 
-    /// Makes a consistent copy of all contents, to be read in peace while writes go on. Every write acknowledged before the call is
-    /// in it, and of each batch all or nothing. Each store says for itself whether it can; one that wraps another asks that one.
+    /// Makes a consistent copy of all contents (C26), to be read in peace while writes go on. Each store says for itself whether it can; one that wraps another asks that one.
     ///
     /// # Errors
     /// [`StoreError::NotSupported`] where another system keeps the data, and makes the copies; [`StoreError::Checkpoint`] where the

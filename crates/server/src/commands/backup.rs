@@ -55,22 +55,17 @@ impl Backup {
         let started = Instant::now();
         check_target(&self.dir)?;
         let mut signals = Signals::register().context("signals can't be caught")?;
-        let receiving = async {
-            let stream = self.server.client()?.backup(self.rate_mb).await.map_err(explain)?;
-            let partial = Partial::make(&self.dir)?;
-            let bar = progress::bytes(None);
-            let received = receive(stream, &partial.0, &bar).await;
-            bar.finish_and_clear();
-            let (manifest, position) = received?;
-            partial.become_whole(&self.dir)?;
-            anyhow::Ok((manifest, position))
+        let client = self.server.client()?;
+        let stream = tokio::select! {
+            answered = client.backup(self.rate_mb) => answered.map_err(explain)?,
+            signal = signals.next() => return Err(cut_short(signal).into()),
         };
-        let (manifest, position) = tokio::select! {
-            received = receiving => received?,
-            signal = signals.next() => {
-                return Err(Fatal::new(Exit::Killed, format!("{signal} cut the backup short; what had come was removed")).into());
-            }
-        };
+        let partial = Partial::make(&self.dir)?;
+        let bar = progress::bytes(None);
+        let received = receive(stream, &partial.0, &bar, signals).await;
+        bar.finish_and_clear();
+        let (manifest, position) = received?;
+        partial.become_whole(&self.dir)?;
         let (files, bytes) = (manifest.files.len(), HumanBytes(manifest.bytes()));
         let (took, dir) = (started.elapsed().as_secs_f64(), self.dir.display());
         writeln!(io::stdout(), "backed up revision {} ({files} files, {bytes}, {took:.1} s) to {dir}", position.revision)?;
@@ -91,8 +86,13 @@ fn check_target(dir: &Path) -> Result<(), Fatal> {
     }
 }
 
-/// Takes the archive in, on a thread that may wait for the disk, and has it opened.
-async fn receive(mut stream: BackupStream, dir: &Path, bar: &ProgressBar) -> anyhow::Result<(Manifest, Position)> {
+fn cut_short(signal: &str) -> Fatal {
+    Fatal::new(Exit::Killed, format!("{signal} cut the backup short; what had come was removed"))
+}
+
+/// Takes the archive in, on a thread that may wait for the disk, and has it opened. It does not return before the thread has ended:
+/// what it wrote can be removed then.
+async fn receive(mut stream: BackupStream, dir: &Path, bar: &ProgressBar, mut signals: Signals) -> anyhow::Result<(Manifest, Position)> {
     let (out, pieces) = channel(BACKUP_PIECES_MAX);
     let unpacking = tokio::task::spawn_blocking({
         let (dir, bar) = (dir.to_owned(), bar.clone());
@@ -102,14 +102,18 @@ async fn receive(mut stream: BackupStream, dir: &Path, bar: &ProgressBar) -> any
             Ok::<_, Fatal>((manifest, position))
         }
     });
-    let passed = pass_on(&mut stream, out).await;
+    let passed = tokio::select! {
+        passed = pass_on(&mut stream, &out) => passed,
+        signal = signals.next() => Err(cut_short(signal).into()),
+    };
+    drop(out);
     let unpacked = unpacking.await.context("the thread that writes the backup broke off")?;
     // A stream that broke off is the cause of whatever is missing.
     passed?;
     Ok(unpacked?)
 }
 
-async fn pass_on(stream: &mut BackupStream, out: Sender<bytes::Bytes>) -> anyhow::Result<()> {
+async fn pass_on(stream: &mut BackupStream, out: &Sender<bytes::Bytes>) -> anyhow::Result<()> {
     loop {
         let piece = stream.next_piece().await.map_err(|error| {
             anyhow::anyhow!("the backup broke off: {error}; what had come was removed. Look into the server's log, and try again")

@@ -181,6 +181,17 @@ fn a_backup_needs_the_token() {
     server.stop();
 }
 
+#[test]
+fn a_server_without_room_on_its_disk_makes_no_copies() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &["--free-space-floor-mb", "1000000000"]);
+    let refused = server.client(&["backup", dir.path().join("copy").to_str().expect("UTF-8")], b"");
+    expect_exit(&refused, 2);
+    assert!(text(&refused.stderr).contains("make room on the disk"), "{}", text(&refused.stderr));
+    assert_eq!(names(dir.path()), ["data"]);
+    server.stop();
+}
+
 /// Begins a backup that would take a quarter of a minute, and waits for its head.
 fn slow_backup(server: &Server) -> TcpStream {
     let mut stream = server.connect();

@@ -216,6 +216,32 @@ async fn beyond_a_damaged_table_the_others_are_read() {
     assert!(checked.items >= 200, "{checked:?}");
 }
 
+/// Damage in the middle of the log would lose what follows it: nothing is opened, and the place is named.
+#[tokio::test]
+async fn damage_in_the_log_with_more_after_it_is_a_finding() {
+    let dir = TempDir::new().expect("a directory");
+    let copy = TempDir::new().expect("a directory");
+    let store = open_embedded(&config(dir.path(), None), Arc::new(ManualClock::at(START))).expect("a new store");
+    for number in 0..10 {
+        write(&store, vec![put(&format!("k{number}"), vec![b'x'; 100], None)], None).await;
+    }
+    // What a kill would leave: a shutdown would empty the log.
+    let copied = std::process::Command::new("cp").arg("-r").arg(dir.path()).arg(copy.path().join("data")).status().expect("cp runs");
+    assert!(copied.success());
+    store.shutdown().await.expect("flushed");
+    let data = copy.path().join("data");
+    assert_eq!(check(&data).1.findings, [], "the log as it was");
+    let logs = fs::read_dir(data.join("db-000001")).expect("a database").map(|file| file.expect("a file").path());
+    let log = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().expect("a log");
+    let mut bytes = fs::read(&log).expect("readable");
+    bytes[30] ^= 1;
+    fs::write(&log, &bytes).expect("writable");
+    let (_, seen) = check(&data);
+    let [finding] = &seen.findings[..] else { panic!("{:?}", seen.findings) };
+    assert!(finding.what.contains("is damaged at offset 0") && finding.what.contains(".log"), "{finding:?}");
+    assert_eq!(fs::read(&log).expect("readable"), bytes, "the log was cut");
+}
+
 #[tokio::test]
 async fn a_table_that_is_missing_is_a_finding() {
     let dir = filled().await;
