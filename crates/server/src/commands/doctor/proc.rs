@@ -51,7 +51,7 @@ pub(super) fn holder_of_port(port: u16) -> Option<Process> {
     ids.find(|id| holds(*id, &sockets)).map(Process::of)
 }
 
-/// The sockets that listen on a port, as links in /proc/<pid>/fd name them.
+/// The sockets that listen on a port, as links in `/proc/<pid>/fd` name them.
 fn listening(table: &str, port: u16) -> Vec<String> {
     const LISTEN: &str = "0A";
     let sockets = table.lines().skip(1).filter_map(|line| {
