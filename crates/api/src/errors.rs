@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     BodyTimeout,
     HeadTimeout,
+    BackupUnderWay,
     PreconditionFailed,
     TooLarge,
     UriTooLong,
@@ -38,6 +39,7 @@ pub(crate) enum Kind {
     IdempotencyMismatch,
     HeadTooLarge,
     Internal,
+    NotSupported,
     Overloaded,
     Unavailable,
     OutcomeUnknown,
@@ -47,11 +49,11 @@ pub(crate) enum Kind {
 impl Kind {
     /// All of them, in the order of their statuses.
     #[rustfmt::skip]
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::BadRequest, Self::BadKey, Self::BadQuery, Self::BadJson, Self::BadItems, Self::BadCondition, Self::Unauthorized,
-        Self::UnknownPath, Self::KeyNotFound, Self::MethodNotAllowed, Self::BodyTimeout, Self::HeadTimeout, Self::PreconditionFailed,
-        Self::TooLarge, Self::UriTooLong, Self::MediaType, Self::WrongHost, Self::IdempotencyMismatch, Self::HeadTooLarge,
-        Self::Internal, Self::Overloaded, Self::Unavailable, Self::OutcomeUnknown, Self::NoSpace,
+        Self::UnknownPath, Self::KeyNotFound, Self::MethodNotAllowed, Self::BodyTimeout, Self::HeadTimeout, Self::BackupUnderWay,
+        Self::PreconditionFailed, Self::TooLarge, Self::UriTooLong, Self::MediaType, Self::WrongHost, Self::IdempotencyMismatch, Self::HeadTooLarge,
+        Self::Internal, Self::NotSupported, Self::Overloaded, Self::Unavailable, Self::OutcomeUnknown, Self::NoSpace,
     ];
 
     /// The problem's type, without what all types begin with.
@@ -75,6 +77,7 @@ impl Kind {
             Self::MethodNotAllowed    => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method"),
             Self::BodyTimeout         => (StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body did not arrive in time"),
             Self::HeadTimeout         => (StatusCode::REQUEST_TIMEOUT, "head-timeout", "The head did not arrive in time"),
+            Self::BackupUnderWay      => (StatusCode::CONFLICT, "backup-under-way", "Another backup is under way"),
             Self::PreconditionFailed  => (StatusCode::PRECONDITION_FAILED, "precondition-failed", "A condition did not hold"),
             Self::TooLarge            => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is over a limit"),
             Self::UriTooLong          => (StatusCode::URI_TOO_LONG, "uri-too-long", "The request's target is too long"),
@@ -83,6 +86,7 @@ impl Kind {
             Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch", "The idempotency key was used for another request"),
             Self::HeadTooLarge        => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head is too large"),
             Self::Internal            => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed"),
+            Self::NotSupported        => (StatusCode::NOT_IMPLEMENTED, "not-supported", "This store can't do that"),
             Self::Overloaded          => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded"),
             Self::Unavailable         => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The server can't serve this now"),
             Self::OutcomeUnknown      => (StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", "The outcome of the write is unknown"),
@@ -267,6 +271,9 @@ impl From<ServiceError> for Problem {
                 "This idempotency key was used before with another payload; send a new key with a new request.",
             ),
             ServiceError::Overloaded(what) => Self::overloaded(format!("The server is overloaded: {what}; try again later.")),
+            ServiceError::BackupUnderWay => {
+                Self::new(Kind::BackupUnderWay, "A backup is under way already; wait for its end, or end its client, and try again.")
+            }
             ServiceError::Store(store) => from_store(store),
         };
         problem.outcome(outcome)
@@ -296,6 +303,10 @@ fn from_store(error: &StoreError) -> Problem {
         StoreError::Damaged(_) => {
             Problem::new(Kind::Internal, "Stored data that this request needs is damaged; see the server's log.").cause(error)
         }
+        StoreError::Checkpoint(_) => {
+            Problem::new(Kind::Internal, "A copy of the data could not be made; see the server's log.").cause(error)
+        }
+        StoreError::NotSupported(reason) => Problem::new(Kind::NotSupported, format!("This is not supported here: {reason}.")),
         StoreError::Read(_) => Problem::new(Kind::Internal, "Reading stored data failed; see the server's log.").cause(error),
     }
 }

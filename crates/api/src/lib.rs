@@ -5,6 +5,7 @@
 
 mod accept;
 mod api;
+mod archive;
 mod assets;
 mod body;
 mod conditions;

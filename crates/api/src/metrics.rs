@@ -20,7 +20,7 @@ use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gau
 use crate::urls::Operation;
 
 /// The statuses that answers have, most frequent first. Any other is counted as `other`.
-const STATUSES: [u16; 19] = [200, 201, 204, 304, 404, 412, 400, 401, 405, 408, 413, 415, 421, 422, 431, 500, 503, 504, 507];
+const STATUSES: [u16; 21] = [200, 201, 204, 304, 404, 412, 400, 401, 405, 408, 409, 413, 415, 421, 422, 431, 500, 501, 503, 504, 507];
 
 /// Handles of one operation.
 struct PerOperation {

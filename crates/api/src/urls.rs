@@ -19,6 +19,7 @@ pub(crate) enum Resource {
     Keys,
     Batch,
     Read,
+    Backup,
     Health,
     Livez,
     Readyz,
@@ -41,6 +42,7 @@ pub(crate) enum Operation {
     HeadRange,
     BatchPut,
     ReadMany,
+    Backup,
     Health,
     Livez,
     Readyz,
@@ -68,7 +70,7 @@ const fn route(resource: Resource, method: Method, operation: Operation, path: &
 }
 
 #[rustfmt::skip]
-pub(crate) static ROUTES: [Route; 27] = [
+pub(crate) static ROUTES: [Route; 28] = [
     route(Resource::Value,   Method::GET,    Operation::ReadValue,   "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::PUT,    Operation::PutValue,    "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::HEAD,   Operation::HeadValue,   "/kv-store/v1/kv/{key}/"),
@@ -80,6 +82,7 @@ pub(crate) static ROUTES: [Route; 27] = [
     route(Resource::Keys,    Method::DELETE, Operation::DeleteValue, "/kv-store/v1/kv/"),
     route(Resource::Batch,   Method::POST,   Operation::BatchPut,    "/kv-store/v1/kv/batch/"),
     route(Resource::Read,    Method::POST,   Operation::ReadMany,    "/kv-store/v1/read/"),
+    route(Resource::Backup,  Method::GET,    Operation::Backup,      "/kv-store/v1/backup/"),
     route(Resource::Health,  Method::GET,    Operation::Health,      "/kv-store/v1/health/"),
     route(Resource::Health,  Method::HEAD,   Operation::Health,      "/kv-store/v1/health/"),
     route(Resource::Livez,   Method::GET,    Operation::Livez,       "/livez"),
@@ -132,6 +135,7 @@ fn resource(method: &Method, path: &str) -> Option<Resource> {
     Some(match path.strip_suffix('/').unwrap_or(path) {
         "/kv-store/v1/kv" => Resource::Keys,
         "/kv-store/v1/read" => Resource::Read,
+        "/kv-store/v1/backup" => Resource::Backup,
         "/kv-store/v1/health" => Resource::Health,
         "/livez" => Resource::Livez,
         "/readyz" => Resource::Readyz,
@@ -154,9 +158,9 @@ fn allowed(resource: Resource, path: &str) -> String {
 impl Operation {
     /// All of them, in the order of their declaration.
     #[rustfmt::skip]
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::ReadValue, Self::HeadValue, Self::PutValue, Self::DeleteValue, Self::ReadRange, Self::HeadRange, Self::BatchPut,
-        Self::ReadMany, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Docs, Self::Redoc,
+        Self::ReadMany, Self::Backup, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Docs, Self::Redoc,
         Self::Asset, Self::Index, Self::Unknown,
     ];
 
@@ -171,6 +175,7 @@ impl Operation {
             Self::HeadRange => "head_range",
             Self::BatchPut => "batch_put",
             Self::ReadMany => "read_many",
+            Self::Backup => "backup",
             Self::Health => "health",
             Self::Livez => "livez",
             Self::Readyz => "readyz",
@@ -195,7 +200,7 @@ impl Operation {
         matches!(self, Self::Health | Self::Livez | Self::Readyz | Self::Schema | Self::Docs | Self::Redoc | Self::Asset | Self::Index)
     }
 
-    /// Whether it is refused when too many requests are under way. Health and metrics never are.
+    /// Whether it is refused when too many requests are under way. Health and metrics never are, and there is one backup at a time.
     pub(crate) const fn can_be_shed(self) -> bool {
         (self as usize) <= Self::ReadMany as usize
     }

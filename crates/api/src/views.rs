@@ -1,5 +1,6 @@
 //! The views, a file each: parse, one service call, serialize.
 
+mod backup;
 mod batch_put;
 mod delete_value;
 mod health;
@@ -19,8 +20,8 @@ use crate::{api::Api, errors::Problem, respond::Response, urls::Operation};
 
 // The OpenAPI document is built from these; each has its description beside it.
 pub(crate) use self::{
-    batch_put::*, delete_value::*, health::*, index::*, metrics::*, pages::*, probes::*, put_value::*, read_many::*, read_range::*,
-    read_value::*, schema::*,
+    backup::*, batch_put::*, delete_value::*, health::*, index::*, metrics::*, pages::*, probes::*, put_value::*, read_many::*,
+    read_range::*, read_value::*, schema::*,
 };
 
 /// Calls the view of an operation.
@@ -34,6 +35,7 @@ pub(crate) async fn call(api: &Api, operation: Operation, request: Request) -> R
         Operation::HeadRange => head_range(api, request).await,
         Operation::BatchPut => batch_put(api, request).await,
         Operation::ReadMany => read_many(api, request).await,
+        Operation::Backup => backup(api, request).await,
         Operation::Health => health(api, request).await,
         Operation::Livez => Ok(livez()),
         Operation::Readyz => Ok(readyz(api).await),

@@ -91,6 +91,11 @@ impl Address {
         format!("{}/kv-store/v1/read/", self.0)
     }
 
+    pub(crate) fn backup(&self, rate_mb: Option<u32>) -> String {
+        let rate = rate_mb.map(|rate| format!("?rate_mb={rate}")).unwrap_or_default();
+        format!("{}/kv-store/v1/backup/{rate}", self.0)
+    }
+
     pub(crate) fn health(&self) -> String {
         format!("{}/kv-store/v1/health/", self.0)
     }

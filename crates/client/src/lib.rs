@@ -4,6 +4,7 @@
 //! A write is never repeated by itself, unless it carries an idempotency key; every error tells what became of the write.
 
 mod address;
+mod backup;
 mod batch;
 mod client;
 mod delete;
@@ -18,6 +19,7 @@ mod read_many;
 mod send;
 
 pub use address::AddressError;
+pub use backup::BackupStream;
 pub use batch::{BatchAnswer, BatchItem};
 pub use client::Client;
 pub use delete::DeleteOptions;

@@ -65,8 +65,23 @@ impl Client {
         }
     }
 
+    /// Sends a request whose answer is too large to be held. An answer that is no success is read and sorted as any other.
+    pub(crate) async fn send_streamed(&self, request: RequestBuilder) -> Result<reqwest::Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.transport(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        self.read(response).await?.sort(Pass::Success)?;
+        Err(ClientError::BadAnswer(format!("status {status} where an archive should come")))
+    }
+
     async fn send_once(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
-        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+        let response = request.send().await.map_err(|error| self.transport(&error))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Answer, ClientError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut body = BytesMut::with_capacity(response.content_length().map_or(0, |length| length.min(1 << 20) as usize));
@@ -79,7 +94,7 @@ impl Client {
         Ok(Answer { status, headers, body: body.freeze() })
     }
 
-    fn transport(&self, error: &reqwest::Error) -> ClientError {
+    pub(crate) fn transport(&self, error: &reqwest::Error) -> ClientError {
         // The innermost cause is the one that says something ("Connection refused").
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {

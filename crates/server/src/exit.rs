@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 
-use kvstore_storage::OpenError;
+use kvstore_storage::{BackupError, OpenError};
 
 /// Why the process ends. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,21 +10,25 @@ use kvstore_storage::OpenError;
 pub(crate) enum Exit {
     /// It did what was asked; of a server: it was told to stop, and stopped in order.
     Ok = 0,
-    /// The key is absent (`get`, `delete`), or the node says it is unhealthy (`health`).
+    /// The key is absent (`get`, `delete`), the node says it is unhealthy (`health`), or there is a problem (`doctor`).
     Absent = 1,
     /// Wrong usage or settings, a server that can't be reached, or a request that it refused.
     Error = 2,
-    /// `serve`: the data directory can't be used: in use, not writable, not ours, of a newer version.
+    /// `serve`, `backup`, `restore`, `check`: a directory can't be used: in use, not writable, full, not ours, of a newer version.
     DataDir = 3,
-    /// `serve`: the data is damaged.
+    /// `serve`, `backup`, `restore`, `check`: the data is damaged.
     Damaged = 4,
     /// `serve`: a write or sync failed while running, so what it left behind is not known.
     StoreFailed = 5,
     /// `serve`: the address can't be listened on.
     Listen = 6,
-    /// `serve`: a second signal came before the shutdown was done.
+    /// A signal cut it short; of `serve`: the second one.
     Killed = 130,
 }
+
+/// The list for `kvstore backup --help` and `kvstore restore --help`.
+pub(crate) const BACKUP_HELP: &str = "Exit codes: 0 done; 2 wrong usage, or the server can't be reached, refused, or broke off; 3 a directory \
+can't be used: it holds something, is full, or is not a backup that this version reads; 4 the backup is damaged; 130 a signal cut it short.";
 
 /// The list for `kvstore serve --help`.
 pub(crate) const SERVE_HELP: &str = "Exit codes: 0 stopped by a signal; 2 wrong usage or settings; 3 the data directory can't be used; \
@@ -49,16 +53,36 @@ impl Fatal {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
+
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
 }
 
 impl From<OpenError> for Fatal {
     fn from(error: OpenError) -> Self {
         let exit = match &error {
-            OpenError::InUse(_) | OpenError::Unusable { .. } | OpenError::NotOurs(_) | OpenError::Newer { .. } => Exit::DataDir,
+            OpenError::InUse(_)
+            | OpenError::Unusable { .. }
+            | OpenError::NotOurs(_)
+            | OpenError::HoldsData(_)
+            | OpenError::Newer { .. } => Exit::DataDir,
             OpenError::Damaged(_) => Exit::Damaged,
             OpenError::Other(_) => Exit::DataDir,
         };
         Self::new(exit, error.to_string())
+    }
+}
+
+impl From<BackupError> for Fatal {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Open(error) => error.into(),
+            BackupError::Damaged(_) => Self::new(Exit::Damaged, error.to_string()),
+            BackupError::Format { .. } | BackupError::Read { .. } | BackupError::Write { .. } => {
+                Self::new(Exit::DataDir, error.to_string())
+            }
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Settings: what the operator gave, from flags, the environment, a file and the defaults, in this order of weight. The one
 //! place where the environment of a server is read; past it, settings are plain values that were checked.
 
+mod origin;
+
+pub(crate) use origin::{Explained, explain};
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},

@@ -27,6 +27,9 @@ pub enum ServiceError {
     /// No room for the request now. Certainly not applied.
     #[error("the server is overloaded: {0}; try again later")]
     Overloaded(&'static str),
+    /// A backup is being made already.
+    #[error("a backup is under way already; wait for its end, or end its client")]
+    BackupUnderWay,
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,6 +1,7 @@
 //! The service tier: the operations of kvstore, a file each. It holds what every door must enforce (limits, the byte budget,
 //! shutting down), and knows neither HTTP nor SQL.
 
+mod backup;
 mod batch_put;
 mod delete_value;
 mod error;
@@ -11,6 +12,7 @@ mod read_range;
 mod read_value;
 mod service;
 
+pub use backup::BackupAnswer;
 pub use batch_put::{BatchAnswer, BatchPut};
 pub use delete_value::{DeleteAnswer, DeleteValue};
 pub use error::ServiceError;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kvstore_storage::{Budget, Reservation, Store};
 use kvstore_types::{FailedCondition, Outcome, WriteBatch, limits};
+use tokio::sync::Semaphore;
 
 use crate::ServiceError;
 
@@ -28,13 +29,15 @@ pub struct Service {
     pub(crate) store: Arc<dyn Store>,
     budget: Budget,
     limits: Limits,
+    /// Turns for backups: there is one.
+    pub(crate) backups: Arc<Semaphore>,
 }
 
 impl Service {
     /// The operations over this store, within this byte budget.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, budget: Budget, limits: Limits) -> Self {
-        Self { store, budget, limits }
+        Self { store, budget, limits, backups: Arc::new(Semaphore::new(1)) }
     }
 
     /// The limits in force.

@@ -42,6 +42,10 @@
 //! - C24. Values come back byte for byte, from empty to the largest, and keys to their full length.
 //! - C25. After `shutdown` writes are refused as not applied, and what was acknowledged is there after reopening.
 //!
+//! **Copies**
+//! - C26. A checkpoint holds every write acknowledged before it was asked for, and of each batch all or nothing; it lies still while
+//!   writes go on. A store that can't make one says `NotSupported`.
+//!
 //! **Engines**
 //! - E1. `apply` takes a group in order, as one atomic write with `meta`; a read error fails one member, a write error all.
 //! - E2. `meta` values change with the group that carries them and are read back after a reopening.
@@ -74,6 +78,7 @@ pub const CLAUSES: &[(&str, &str)] = &[
     ("C23", "errors tell what happened"),
     ("C24", "values and keys come back byte for byte"),
     ("C25", "shutdown refuses writes and loses nothing"),
+    ("C26", "a checkpoint is whole and lies still"),
     ("E1", "a group is one atomic write"),
     ("E2", "meta changes with its group"),
     ("E3", "checkpoint and replace are whole"),

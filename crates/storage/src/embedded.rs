@@ -18,8 +18,8 @@ use kvstore_types::{
 };
 
 use crate::{
-    Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError, committer::Committer, near::Near,
-    readers::Readers, reclaim::Housekeeper,
+    Checkpoint, Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError, committer::Committer,
+    near::Near, readers::Readers, reclaim::Housekeeper,
 };
 
 /// Store time on this node: it never goes back, and is never behind the last stamp.
@@ -161,6 +161,17 @@ impl<E: Engine> Store for Embedded<E> {
         self.check_room(&batch)?;
         let hints = Some(self.hints(&batch).await?);
         self.committer.submit(Proposal { batch, hints }).await
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        match self.engine.room() {
+            Room::Enough => {}
+            // Before files are copied, memory is written to disk; and what a copy holds on to can't be freed meanwhile.
+            Room::Low { floor_bytes } => return Err(StoreError::NoSpace { floor_bytes }),
+            Room::ReadOnly => return Err(StoreError::ReadOnly),
+        }
+        let engine = Arc::clone(&self.engine);
+        tokio::task::spawn_blocking(move || Checkpoint::make(&*engine)).await.map_err(|error| StoreError::Checkpoint(error.to_string()))?
     }
 
     fn applied_revision(&self) -> Revision {

@@ -2,7 +2,10 @@
 //!
 //! Its calls block. It decides nothing about concurrency of writers: `apply` and `replace` are called by one thread at a time.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use kvstore_types::{Entry, Header, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch};
@@ -179,6 +182,16 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// A write failed, or the directory exists.
     fn checkpoint(&self, dir: &Path) -> Result<(), EngineError>;
+
+    /// Where checkpoints that are not kept can be made; `None` for an engine without a disk.
+    fn checkpoints(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// What tells these data from all others, if they have a place of their own.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 
     /// Replaces the contents by a checkpoint's, cache included; readers see the old contents or the new.
     ///

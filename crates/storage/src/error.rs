@@ -34,6 +34,12 @@ pub enum StoreError {
     /// Reading failed. A write that met it was not applied.
     #[error("reading failed: {0}")]
     Read(String),
+    /// A consistent copy could not be made. Nothing else has changed.
+    #[error("a copy of the data could not be made: {0}")]
+    Checkpoint(String),
+    /// This store can't do that at all: use what the reason names.
+    #[error("not supported: {0}")]
+    NotSupported(&'static str),
 }
 
 impl StoreError {
@@ -101,6 +107,9 @@ pub enum OpenError {
     /// The directory holds something else.
     #[error("{0} holds files, but not a kvstore data directory; choose an empty or a new directory with --data-dir")]
     NotOurs(PathBuf),
+    /// The directory was to be empty.
+    #[error("{0} holds data already; choose an empty or a new directory with --data-dir")]
+    HoldsData(PathBuf),
     /// It was written by a newer version.
     #[error("the data directory {path} has format {found}; this version reads up to {known}: use a newer kvstore")]
     Newer {

@@ -3,7 +3,10 @@
 //! It knows nothing of HTTP, settings or the command line. Backends are named in `open.rs` alone; what they must keep is
 //! written down, numbered, in [`contract`], and checked by `conformance`.
 
+mod backup_dir;
 mod budget;
+mod check;
+mod checkpoint;
 mod clock;
 mod committer;
 pub mod conformance;
@@ -20,9 +23,15 @@ mod reclaim;
 mod rocks;
 mod store;
 
+pub use backup_dir::{BackupDir, BackupError};
 pub use budget::{Budget, MemoryPlan, Reservation};
+pub use check::{CheckObserver, CheckProgress, Checked, Finding};
+pub use checkpoint::Checkpoint;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
-pub use open::{EmbeddedConfig, open_embedded, open_engine, open_memory, open_memory_engine};
+pub use open::{
+    EmbeddedConfig, Restored, check_database, check_embedded, identify, open_embedded, open_engine, open_memory, open_memory_engine,
+    read_position, restore_embedded,
+};
 pub use store::{State, Status, Store};

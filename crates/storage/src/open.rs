@@ -1,10 +1,19 @@
 //! Opening a store: the one place of this crate that names concrete backends.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use kvstore_types::limits::{FREE_SPACE_FLOOR_BYTES_DEFAULT, MEMORY_MB_DEFAULT, RECLAIM_INTERVAL_MS};
 
-use crate::{Clock, Engine, MemoryPlan, OpenError, Store, embedded::Embedded, memory::MemoryEngine, rocks::RocksEngine};
+use crate::{
+    BackupDir, BackupError, CheckObserver, Checked, Clock, Engine, MemoryPlan, OpenError, Position, Store,
+    embedded::Embedded,
+    memory::MemoryEngine,
+    rocks::{self, RocksEngine},
+};
 
 /// What an embedded store needs to know.
 #[derive(Debug, Clone)]
@@ -55,6 +64,71 @@ pub fn open_memory(clock: Arc<dyn Clock>, reclaim_every: Option<Duration>) -> st
 /// See [`OpenError`]; nothing is changed on disk then.
 pub fn open_engine(config: &EmbeddedConfig) -> Result<Arc<dyn Engine>, OpenError> {
     Ok(Arc::new(RocksEngine::open(config)?))
+}
+
+/// What a restore made.
+#[derive(Debug)]
+pub struct Restored {
+    /// The identity of the new store: it is not the one that the backup was taken from.
+    pub identity: String,
+    /// The position of its contents.
+    pub position: Position,
+}
+
+/// The position of a database that lies in this directory, such as a checkpoint's. It is opened to find out, for reading alone:
+/// nothing in the directory changes. Blocks.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn read_position(database: &Path) -> Result<Position, OpenError> {
+    rocks::position(database)
+}
+
+/// Makes a data directory from a backup. `progress` is told the bytes of each piece. Blocks.
+///
+/// # Errors
+/// The backup is damaged, the directory holds data or is in use, or it can't be written. What was made is removed then.
+pub fn restore_embedded(backup: &BackupDir, data_dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Restored, BackupError> {
+    let restoring = rocks::Restoring::begin(data_dir)?;
+    let position = rocks::position(&backup.files()).map_err(damaged_backup)?;
+    if position.revision < backup.manifest().revision() {
+        let (found, promised) = (position.revision, backup.manifest().revision());
+        return Err(BackupError::Damaged(format!("it ends at revision {found}, and was written with {promised}")));
+    }
+    backup.copy_to(&restoring.database(), progress)?;
+    let identity = restoring
+        .finish(&backup.manifest().identity, position)
+        .map_err(|source| BackupError::Write { path: data_dir.to_owned(), source })?;
+    Ok(Restored { identity, position })
+}
+
+/// The identity of the store in a data directory that no process uses. Nothing is changed.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn identify(data_dir: &Path) -> Result<String, OpenError> {
+    rocks::identify(data_dir)
+}
+
+/// Reads everything in a data directory that no process uses, and changes nothing. Damage is a finding, not an error. Blocks.
+///
+/// # Errors
+/// The directory is in use, not ours, or of a newer version.
+pub fn check_embedded(data_dir: &Path, observer: &mut dyn CheckObserver) -> Result<Checked, OpenError> {
+    rocks::check_data_dir(data_dir, observer)
+}
+
+/// The same for a database that lies in this directory, such as a checkpoint's.
+pub fn check_database(database: &Path, observer: &mut dyn CheckObserver) -> Checked {
+    rocks::check_database(database, observer)
+}
+
+/// A damaged database in a backup is a damaged backup.
+fn damaged_backup(error: OpenError) -> BackupError {
+    match error {
+        OpenError::Damaged(reason) | OpenError::Other(reason) => BackupError::Damaged(reason),
+        error => error.into(),
+    }
 }
 
 /// An engine in memory alone.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, WriteBatch};
 
-use crate::StoreError;
+use crate::{Checkpoint, StoreError};
 
 /// A key-value store that keeps the [`contract`](crate::contract).
 #[async_trait]
@@ -34,6 +34,13 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::is_not_applied`] tells whether the batch certainly took no effect.
     async fn write(&self, batch: Arc<WriteBatch>) -> Result<Outcome, StoreError>;
+
+    /// Makes a consistent copy of all contents (C26), to be read in peace while writes go on. Each store says for itself whether it can; one that wraps another asks that one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotSupported`] where another system keeps the data, and makes the copies; [`StoreError::Checkpoint`] where the
+    /// copy failed.
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
 
     /// The revision up to which a stale read on this node shows all changes.
     fn applied_revision(&self) -> Revision;

@@ -3,6 +3,7 @@
 //! This crate does no I/O, reads no clock and knows no backend. Values of its types are valid once built: what was checked in
 //! a constructor is not checked again further in.
 
+pub mod backup;
 mod batch;
 mod encoding;
 mod entry;

@@ -84,6 +84,16 @@ pub const HEAD_BYTES_MAX: usize = 32 << 10;
 pub const HEADERS_MAX: usize = 64;
 /// How long a shutdown waits for requests that are under way.
 pub const DRAIN_MS_MAX_DEFAULT: u64 = 10_000;
+/// Bytes of one piece of a backup on its way to the client.
+pub const BACKUP_PIECE_BYTES: usize = 256 << 10;
+/// Pieces of a backup that are read ahead of the client.
+pub const BACKUP_PIECES_MAX: usize = 4;
+/// How fast a backup is sent unless the client asks for another rate, in MiB per second: writers must not feel it.
+pub const BACKUP_RATE_MB_DEFAULT: u64 = 64;
+/// Files in one backup.
+pub const BACKUP_FILES_MAX: usize = 1_000_000;
+/// Bytes of a backup's list of files, and of its list of checksums.
+pub const BACKUP_LIST_BYTES_MAX: u64 = 256 << 20;
 /// Nesting of a JSON body.
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Errors listed in one problem document; the rest are counted.

@@ -99,6 +99,7 @@ fn of_answers(operation: Operation) -> Vec<(&'static str, Shown)> {
         Operation::ReadMany => {
             vec![("200", shown(JSON, "found", "The second key is absent", json!({ "results": [entry("user:1", "Ada", 1, 42), null] })))]
         }
+        Operation::Backup => vec![("200", shown("application/x-tar", "archive", "How it begins", json!("kvstore-backup.json")))],
         Operation::Health => vec![
             ("200", shown(JSON, "healthy", "A node alone", health(true))),
             ("503", shown(JSON, "unhealthy", "A node whose store has failed", health(false))),

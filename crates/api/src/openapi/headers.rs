@@ -6,8 +6,9 @@ use crate::urls::{Operation, Resource, Route};
 
 /// The headers, with their meanings and an example.
 #[rustfmt::skip]
-const HEADERS: [(&str, &str, &str); 16] = [
+const HEADERS: [(&str, &str, &str); 17] = [
     ("Cache-Control", "`no-cache`, or `no-store` for what expires and for problems", "no-cache"),
+    ("Content-Disposition", "Of a backup: a name to save it under", "attachment; filename=\"kvstore-backup.tar\""),
     ("Content-Security-Policy", "Of a page: it loads from this server and from nowhere else", "default-src 'none'; script-src 'self'"),
     ("ETag", "The revision, in quotes; of the bytes `\"<revision>-raw\"`; of a file, a hash", "\"42\""),
     ("Idempotency-Replayed", "`true` where this is the first answer under the idempotency key, given again", "true"),
@@ -61,6 +62,7 @@ fn of_answer(route: &Route, status: u16) -> Vec<&'static str> {
     put(operation.is_write() && !is_problem, &["Idempotency-Replayed"]);
     put(operation.is_write() && of_key && matches!(status, 200 | 201 | 412), &["ETag"]);
     put(status == 201, &["Location"]);
+    put(operation == Operation::Backup && !is_problem, &["Content-Disposition", "Vary"]);
     put(operation == Operation::BatchPut && status == 200, &["Preference-Applied"]);
     put(is_read && matches!(status, 200 | 304 | 404), &["KV-Applied-Revision"]);
     put(is_read && of_key && matches!(status, 200 | 304), &["ETag"]);

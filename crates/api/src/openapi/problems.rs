@@ -20,6 +20,8 @@ const OF_ALL: &[Kind] =
 const OF_BODIES: &[Kind] = &[Kind::BadJson, Kind::BadItems, Kind::BodyTimeout, Kind::TooLarge, Kind::MediaType];
 const OF_WRITES: &[Kind] = &[Kind::BadCondition, Kind::PreconditionFailed, Kind::IdempotencyMismatch, Kind::OutcomeUnknown, Kind::NoSpace];
 
+const OF_BACKUPS: &[Kind] = &[Kind::BackupUnderWay, Kind::Unavailable, Kind::NotSupported, Kind::NoSpace];
+
 /// The kinds that an operation can answer with.
 fn kinds(route: &Route) -> Vec<Kind> {
     let operation = route.operation;
@@ -28,7 +30,7 @@ fn kinds(route: &Route) -> Vec<Kind> {
     // A page is asked for at the same path as a key that is named in the query.
     let names_key = matches!(route.resource, Resource::Value | Resource::Keys);
     let takes_query = !matches!(operation, Operation::Livez | Operation::Readyz | Operation::Metrics | Operation::Index);
-    let groups: [(bool, &[Kind]); 8] = [
+    let groups: [(bool, &[Kind]); 9] = [
         (true, OF_ALL),
         (!operation.is_open(), &[Kind::Unauthorized]),
         (takes_query, &[Kind::BadQuery]),
@@ -37,6 +39,7 @@ fn kinds(route: &Route) -> Vec<Kind> {
         (operation == Operation::Asset, &[Kind::UnknownPath]),
         (takes_body, OF_BODIES),
         (operation.is_write(), OF_WRITES),
+        (operation == Operation::Backup, OF_BACKUPS),
     ];
     let mut kinds: Vec<Kind> = groups.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, kinds)| kinds).copied().collect();
     if operation.can_be_shed() {
@@ -73,6 +76,7 @@ fn meaning(status: u16) -> &'static str {
         401 => "A valid token is needed",
         404 => "There is no such key, or no such file",
         408 => "The request did not arrive in time",
+        409 => "Another backup is under way",
         412 => "A condition did not hold: nothing is changed. `ETag` names the current revision where one key is written",
         413 => "Over a limit, which is named",
         414 => "The target is too long",
@@ -81,9 +85,10 @@ fn meaning(status: u16) -> &'static str {
         422 => "The idempotency key was used for another request",
         431 => "The head is too large",
         500 => "Stored data could not be read, or the server failed; a write says in `outcome` what became of it",
+        501 => "This store can't do that",
         503 => "Overloaded, or the store can't serve now: nothing was done. `Retry-After` says when to come back",
         504 => "The outcome of the write is unknown: read before repeating it, or repeat it under its idempotency key",
-        507 => "No disk space: the write was not applied",
+        507 => "Too little disk space: nothing was done",
         _ => "A problem",
     }
 }
@@ -98,7 +103,7 @@ fn example_name(kind: Kind, is_write: bool) -> String {
 pub(super) fn share(components: &mut Components) {
     for kind in Kind::ALL {
         for is_write in [false, true] {
-            let only_writes = matches!(kind, Kind::OutcomeUnknown | Kind::NoSpace);
+            let only_writes = kind == Kind::OutcomeUnknown;
             if is_write || !only_writes {
                 let mut example = Example::new();
                 example.summary = kind.row().2.to_owned();
@@ -141,6 +146,7 @@ const fn detail(kind: Kind) -> &'static str {
         Kind::MethodNotAllowed    => "This path takes GET, PUT, HEAD, DELETE.",
         Kind::BodyTimeout         => "No further part of the body arrived in time.",
         Kind::HeadTimeout         => "Send the whole head of the request at once.",
+        Kind::BackupUnderWay      => "Another backup is under way; wait until it has ended.",
         Kind::PreconditionFailed  => "The condition did not hold: the key has revision 42.",
         Kind::TooLarge            => "The body has 67108865 bytes; the limit is 67108864 (max_body_bytes).",
         Kind::UriTooLong          => "Shorten the path or the query.",
@@ -149,6 +155,7 @@ const fn detail(kind: Kind) -> &'static str {
         Kind::IdempotencyMismatch => "This idempotency key was used before with another payload; send a new key with a new request.",
         Kind::HeadTooLarge        => "The request has 70 header fields; the limit is 64.",
         Kind::Internal            => "Reading stored data failed; see the server's log.",
+        Kind::NotSupported        => "This store keeps its data in memory alone, so there are no files to copy.",
         Kind::Overloaded          => "Too many requests are under way; try again later.",
         Kind::Unavailable         => "The server is shutting down; try again later.",
         Kind::OutcomeUnknown      => "The write may have been applied or not; read the key before repeating it, or repeat it under its idempotency key.",

@@ -252,6 +252,14 @@ pub(crate) struct RangeOptions {
 }
 
 #[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BackupOptions {
+    /// How fast it is sent, in MiB per second; 0 for as fast as it can be.
+    #[param(minimum = 0, default = 64, required = false, nullable = false)]
+    rate_mb: Option<u32>,
+}
+
+#[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(crate) struct ReadHeaders {
     /// 304 where one of these ETags is the current one.

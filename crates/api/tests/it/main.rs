@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail loudly, in its helpers too")]
 
+mod backup;
 mod bad_input;
 mod batches;
 mod conditions;

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use kvstore_api::{ApiOptions, App, ServeOptions, serve};
 use kvstore_service::{Budget, Limits, Service, Status, Store, StoreError};
-use kvstore_storage::{ManualClock, open_memory};
+use kvstore_storage::{Checkpoint, ManualClock, open_memory};
 use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch};
 use serde_json::Value;
 use tokio::{
@@ -332,6 +332,11 @@ impl Store for Faulty {
     async fn write(&self, batch: Arc<WriteBatch>) -> Result<Outcome, StoreError> {
         self.gate().await?;
         self.inner.write(batch).await
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.gate().await?;
+        self.inner.checkpoint().await
     }
 
     fn applied_revision(&self) -> Revision {

@@ -1,17 +1,23 @@
-//! The command line: what the user typed, and one file per verb. It holds no logic of a store; verbs other than `serve` are calls
-//! of the client.
+//! The command line: what the user typed, and one file per verb. It holds no logic of a store: verbs are calls of the client,
+//! and some of the data tier, on a directory that no server uses.
 
+mod backup;
+mod check;
+mod config;
 mod connect;
 mod delete;
+mod doctor;
 mod get;
 mod health;
 mod import;
 mod list;
 mod output;
+mod progress;
 mod put;
+mod restore;
 mod serve;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, Parser, Subcommand};
 
 use crate::exit::Exit;
 
@@ -32,13 +38,18 @@ enum Verb {
     List(list::List),
     Import(import::Import),
     Health(health::Health),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Check(check::Check),
+    Config(Box<config::Config>),
+    Doctor(Box<doctor::Doctor>),
 }
 
-/// Does what was typed.
+/// Does what was typed. `matches` knows how each value was given.
 ///
 /// # Errors
 /// What went wrong, in words for the user.
-pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+pub(crate) fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
     match cli.verb {
         Verb::Serve(verb) => verb.run(),
         Verb::Get(verb) => connect::block_on(verb.run()),
@@ -47,5 +58,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::List(verb) => connect::block_on(verb.run()),
         Verb::Import(verb) => connect::block_on(verb.run()),
         Verb::Health(verb) => connect::block_on(verb.run()),
+        Verb::Backup(verb) => connect::block_on(verb.run()),
+        Verb::Restore(verb) => verb.run(),
+        Verb::Doctor(verb) => connect::block_on(verb.run()),
+        Verb::Check(verb) => verb.run(),
+        Verb::Config(verb) => verb.run(matches.subcommand_matches("config")),
     }
 }

@@ -1,12 +1,17 @@
 //! The binary as a user meets it, and the rules of the tree that no compiler checks.
 
+mod backup;
 mod browser;
+mod check;
 mod chromium;
 mod cli;
+mod config;
 mod debian;
+mod doctor;
 mod import;
 mod lifecycle;
 mod overload;
+mod restore;
 mod running;
 mod settings;
 mod telemetry;

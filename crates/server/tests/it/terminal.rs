@@ -30,6 +30,19 @@ fn an_import_shows_how_far_it_is() {
 }
 
 #[test]
+fn a_backup_and_a_check_show_how_far_they_are() {
+    let dir = TempDir::new().expect("a directory");
+    let server = crate::backup::filled(&dir.path().join("data"), &[]);
+    let copy = dir.path().join("copy");
+    let shown = on_a_terminal(&server, &format!("backup '{}' --rate-mb 10", copy.display()));
+    assert!(shown.contains(" %") && shown.contains("MiB/s") && shown.contains(" left"), "{shown:?}");
+    assert!(shown.contains("backed up revision 12 ("), "{shown:?}");
+    let shown = on_a_terminal(&server, &format!("check '{}'", copy.display()));
+    assert!(shown.contains(" %") && shown.contains("sound: "), "{shown:?}");
+    server.stop();
+}
+
+#[test]
 fn nothing_stored_can_steer_the_terminal() {
     let dir = TempDir::new().expect("a directory");
     let server = Server::start(&dir.path().join("data"), &[]);

@@ -17,7 +17,7 @@ use kvstore_types::{
 use tokio::task::JoinHandle;
 
 use super::{Fixture, Stop};
-use crate::{Clock, Store};
+use crate::{Checkpoint, Clock, Store};
 
 /// A store under test.
 #[derive(Clone)]
@@ -48,6 +48,12 @@ impl Bed {
     /// The same data after a crash.
     pub(super) async fn crash(&self) -> Result<Self, Stop> {
         let store = self.fixture.crash().await?.ok_or(Stop::Skipped("the fixture can't crash its store"))?;
+        Ok(Self { fixture: Arc::clone(&self.fixture), store })
+    }
+
+    /// A store from a checkpoint.
+    pub(super) async fn copy(&self, checkpoint: Checkpoint) -> Result<Self, Stop> {
+        let store = self.fixture.copy(checkpoint).await?.ok_or(Stop::Skipped("the fixture can't open a checkpoint"))?;
         Ok(Self { fixture: Arc::clone(&self.fixture), store })
     }
 

@@ -9,6 +9,7 @@
 mod atomicity;
 mod bed;
 mod check;
+mod checkpoints;
 mod conditions;
 mod durability;
 pub mod engine;
@@ -31,7 +32,7 @@ pub use self::{
     report::{Report, Ruling, Verdict},
     runner::{run_all, run_named},
 };
-use crate::{ManualClock, Store};
+use crate::{Checkpoint, ManualClock, Store};
 
 /// A backend under test, with data of its own that no other case sees.
 #[async_trait]
@@ -50,6 +51,11 @@ pub trait Fixture: Send + Sync + 'static {
 
     /// Opens the data as a crash of the process at this moment would leave it: without a shutdown. `None` where that can't be had.
     async fn crash(&self) -> Result<Option<Arc<dyn Store>>, Stop>;
+
+    /// Opens a store from the files of a checkpoint, beside the one that it was taken from. `None` where that can't be had.
+    async fn copy(&self, _checkpoint: Checkpoint) -> Result<Option<Arc<dyn Store>>, Stop> {
+        Ok(None)
+    }
 }
 
 /// Makes a fresh fixture for a case.
@@ -81,6 +87,7 @@ pub fn cases() -> Vec<Case> {
         expiry::CASES,
         idempotency::CASES,
         durability::CASES,
+        checkpoints::CASES,
     ]
     .concat()
 }

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! LOCK          held by the process that uses the directory
-//! IDENTITY      the format and a random id
+//! IDENTITY      the format and a random id; of a restored store also what it was restored from
 //! CURRENT       the name of the current database, from the moment that it was opened for the first time
 //! db-000001/    RocksDB
 //! damaged/      tails that were cut off a damaged log
+//! checkpoints/  copies that are being read; what is there at a start is left over
+//! RESTORING     a restore is under way, or was cut short: this is no data directory yet
 //! ```
 
 use std::{
@@ -21,11 +23,16 @@ use crate::OpenError;
 
 /// The newest format that this version reads and writes.
 const FORMAT: u32 = 1;
-const FIRST: &str = "db-000001";
+/// The first database.
+pub(super) const FIRST: &str = "db-000001";
+
+/// Marks a directory that a restore has not finished.
+pub(super) const RESTORING: &str = "RESTORING";
 
 /// A data directory that this process holds.
 pub(super) struct DataDirectory {
     root: PathBuf,
+    identity: String,
     current: Mutex<PathBuf>,
     /// No database was ever opened here.
     is_new: bool,
@@ -37,20 +44,21 @@ impl DataDirectory {
     pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
         let unusable = |error: io::Error| OpenError::Unusable { path: root.to_owned(), reason: error.to_string() };
         let identity = root.join("IDENTITY");
+        if !identity.exists() && root.join(RESTORING).exists() {
+            let reason = "a restore into it was not finished; run it again".to_owned();
+            return Err(OpenError::Unusable { path: root.to_owned(), reason });
+        }
         // Asked before anything is made: a directory of somebody else's is left as it was.
         if !identity.exists() && holds_foreign_files(root).map_err(unusable)? {
             return Err(OpenError::NotOurs(root.to_owned()));
         }
         fs::create_dir_all(root).map_err(unusable)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join("LOCK")).map_err(unusable)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(OpenError::InUse(root.to_owned()));
+        let lock = lock(root)?;
+        if !identity.exists() {
+            let (text, _) = new_identity().map_err(unusable)?;
+            write_atomically(&identity, &text).map_err(unusable)?;
         }
-        if identity.exists() {
-            check_identity(root, &fs::read_to_string(&identity).map_err(unusable)?)?;
-        } else {
-            write_atomically(&identity, &new_identity().map_err(unusable)?).map_err(unusable)?;
-        }
+        let identity = check_identity(root, &fs::read_to_string(&identity).map_err(unusable)?)?;
         let named = match fs::read_to_string(root.join("CURRENT")) {
             Ok(name) => Some(root.join(name.trim())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -62,7 +70,7 @@ impl DataDirectory {
         if !is_new && !current.join("CURRENT").exists() {
             return Err(OpenError::Damaged(format!("{} is missing", current.join("CURRENT").display())));
         }
-        let directory = Self { root: root.to_owned(), current: Mutex::new(current), is_new, _lock: lock };
+        let directory = Self { root: root.to_owned(), identity, current: Mutex::new(current), is_new, _lock: lock };
         directory.remove_leftovers();
         Ok(directory)
     }
@@ -75,6 +83,16 @@ impl DataDirectory {
     /// Notes that the database was opened: from now on it must be there.
     pub(super) fn opened(&self) -> io::Result<()> {
         if self.is_new { self.switch_to(&self.current()) } else { Ok(()) }
+    }
+
+    /// The random id of these data.
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Where copies are made that are not kept.
+    pub(super) fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
     }
 
     /// Where cut tails are put.
@@ -121,8 +139,11 @@ impl DataDirectory {
         }
     }
 
-    /// Databases other than the current one were left by a crash during a replacement.
+    /// Databases other than the current one were left by a crash during a replacement, copies by one while they were read.
     fn remove_leftovers(&self) {
+        if self.checkpoints().exists() {
+            self.discard(&self.checkpoints());
+        }
         let current = self.current();
         let Ok(files) = fs::read_dir(&self.root) else { return };
         for path in files.flatten().map(|file| file.path()) {
@@ -134,8 +155,59 @@ impl DataDirectory {
     }
 }
 
+/// Takes the lock, for as long as the handle is kept.
+pub(super) fn lock(root: &Path) -> Result<File, OpenError> {
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).open(root.join("LOCK"));
+    let lock = opened.map_err(|error| OpenError::Unusable { path: root.to_owned(), reason: error.to_string() })?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(_) => Err(OpenError::InUse(root.to_owned())),
+    }
+}
+
+/// Says whether another process holds the lock, and changes nothing. What it returns keeps others from taking it.
+pub(super) fn check_free(root: &Path) -> Result<Option<File>, OpenError> {
+    let Ok(lock) = File::open(root.join("LOCK")) else { return Ok(None) };
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(lock)),
+        Err(_) => Err(OpenError::InUse(root.to_owned())),
+    }
+}
+
+/// A data directory that no process uses, looked at without a change to anything.
+pub(super) struct Look {
+    pub(super) identity: String,
+    /// The current database; `None` where none was ever opened.
+    pub(super) database: Option<PathBuf>,
+    /// Nobody can take the directory while this is kept.
+    pub(super) _lock: Option<File>,
+}
+
+/// The identity of the store in a data directory that no process uses.
+pub(crate) fn identify(root: &Path) -> Result<String, OpenError> {
+    look(root).map(|look| look.identity)
+}
+
+/// Looks at a data directory.
+pub(super) fn look(root: &Path) -> Result<Look, OpenError> {
+    let unusable = |error: io::Error| OpenError::Unusable { path: root.to_owned(), reason: error.to_string() };
+    let identity = match fs::read_to_string(root.join("IDENTITY")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && root.is_dir() => return Err(OpenError::NotOurs(root.to_owned())),
+        Err(error) => return Err(unusable(error)),
+    };
+    let lock = check_free(root)?;
+    let identity = check_identity(root, &identity)?;
+    let database = match fs::read_to_string(root.join("CURRENT")) {
+        Ok(name) => Some(root.join(name.trim())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(unusable(error)),
+    };
+    Ok(Look { identity, database, _lock: lock })
+}
+
 /// Whether the directory exists and holds anything but what an interrupted first start leaves.
-fn holds_foreign_files(root: &Path) -> io::Result<bool> {
+pub(super) fn holds_foreign_files(root: &Path) -> io::Result<bool> {
     match fs::read_dir(root) {
         Ok(files) => {
             let names: Vec<_> = files.map(|file| file.map(|file| file.file_name())).collect::<Result<_, _>>()?;
@@ -147,23 +219,29 @@ fn holds_foreign_files(root: &Path) -> io::Result<bool> {
     }
 }
 
-fn check_identity(root: &Path, text: &str) -> Result<(), OpenError> {
+/// Checks the format, and gives the id.
+fn check_identity(root: &Path, text: &str) -> Result<String, OpenError> {
     let format = text.lines().find_map(|line| line.strip_prefix("kvstore format ")?.trim().parse::<u32>().ok());
     match format {
-        Some(FORMAT) => Ok(()),
+        Some(FORMAT) => {
+            let id = text.lines().find_map(|line| line.strip_prefix("id "));
+            id.map(|id| id.trim().to_owned()).ok_or_else(|| OpenError::NotOurs(root.to_owned()))
+        }
         Some(found) if found > FORMAT => Err(OpenError::Newer { path: root.to_owned(), found, known: FORMAT }),
         _ => Err(OpenError::NotOurs(root.to_owned())),
     }
 }
 
-fn new_identity() -> io::Result<String> {
+/// The text of a new identity, and its id.
+pub(super) fn new_identity() -> io::Result<(String, String)> {
     let mut id = [0_u8; 16];
     getrandom::fill(&mut id).map_err(io::Error::other)?;
-    Ok(format!("kvstore format {FORMAT}\nid {:032x}\n", u128::from_be_bytes(id)))
+    let id = format!("{:032x}", u128::from_be_bytes(id));
+    Ok((format!("kvstore format {FORMAT}\nid {id}\n"), id))
 }
 
 /// A reader finds the old contents or the new, also after a power loss.
-fn write_atomically(path: &Path, contents: &str) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, contents: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(contents.as_bytes())?;

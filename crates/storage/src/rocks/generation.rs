@@ -159,7 +159,8 @@ fn report_cut(cut: &wal::Cut, kept: Revision) {
     }
 }
 
-fn open_error(error: Error) -> OpenError {
+/// What RocksDB says of a failed opening.
+pub(super) fn open_error(error: Error) -> OpenError {
     match error.kind() {
         ErrorKind::Corruption => OpenError::Damaged(error.to_string()),
         _ => OpenError::Other(error.to_string()),

@@ -90,6 +90,14 @@ pub(super) fn value_key(key: &Key, revision: Revision) -> Vec<u8> {
     [key.as_bytes(), &[0], &revision.0.to_be_bytes()].concat()
 }
 
+/// The key and the revision of a value that lies apart.
+pub(super) fn parse_value_key(bytes: &[u8]) -> Result<(Key, Revision), DecodeError> {
+    let (rest, revision) = bytes.split_last_chunk::<8>().ok_or(DecodeError::Truncated)?;
+    let key = rest.strip_suffix(&[0]).ok_or(DecodeError::OutOfRange)?;
+    let key = Key::from_bytes(key).map_err(|_| DecodeError::OutOfRange)?;
+    Ok((key, Revision(u64::from_be_bytes(*revision))))
+}
+
 /// The key of an entry in the index by expiry.
 pub(super) fn expiry_key(key: &Key, revision: Revision, expires_at: Timestamp) -> Vec<u8> {
     [&expires_at.as_micros().to_be_bytes(), &revision.0.to_be_bytes(), key.as_bytes()].concat()
@@ -187,6 +195,7 @@ mod tests {
         assert_eq!(decode_position(&encode_position(position, 9)), Ok((position, 9)));
         let key = Key::new("k").expect("a key");
         let stored = expiry_key(&key, Revision(5), Timestamp::from_micros(6));
+        assert_eq!(parse_value_key(&value_key(&key, Revision(5))), Ok((key.clone(), Revision(5))));
         assert_eq!(parse_expiry_key(&stored), Ok((Timestamp::from_micros(6), Revision(5), key)));
     }
 }

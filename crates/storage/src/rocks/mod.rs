@@ -4,26 +4,38 @@
 //! It orders nothing: whoever calls `apply` does that. What it serves from is one `Generation`, swapped as a whole by `replace`.
 
 mod apply;
+mod check;
 mod directory;
 mod entry_cache;
 mod generation;
 mod layout;
 mod options;
 mod read;
+mod read_only;
 mod recent;
 mod reclaim;
 mod requests;
+mod restore;
 mod space;
 mod stats;
 mod wal;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use kvstore_types::{Entry, Key, Outcome, Page, Projection, Scan, Timestamp, WriteBatch};
 use parking_lot::Mutex;
 
+pub(crate) use self::{
+    check::{check_data_dir, check_database},
+    directory::identify,
+    read_only::position,
+    restore::Restoring,
+};
 use self::{directory::DataDirectory, generation::Generation, options::Shared, space::Space};
 use crate::{
     Disk, Durability, EmbeddedConfig, Engine, EngineError, EngineStats, Hints, OpenError, Position, Proposal, ReadTier, Reclaimable, Room,
@@ -116,6 +128,14 @@ impl Engine for RocksEngine {
 
     fn checkpoint(&self, dir: &Path) -> Result<(), EngineError> {
         self.generation.load().checkpoint(dir)
+    }
+
+    fn checkpoints(&self) -> Option<PathBuf> {
+        Some(self.directory.checkpoints())
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.directory.identity().to_owned())
     }
 
     fn replace(&self, dir: &Path) -> Result<(), EngineError> {

@@ -12,15 +12,21 @@ use super::{
 };
 use crate::EngineError;
 
-const RECORD: u8 = b'k';
-const QUEUE: u8 = b'q';
+pub(super) const RECORD: u8 = b'k';
+pub(super) const QUEUE: u8 = b'q';
 
-fn record_key(key: &str) -> Vec<u8> {
+pub(super) fn record_key(key: &str) -> Vec<u8> {
     [&[RECORD], key.as_bytes()].concat()
 }
 
-fn queue_key(stamp: Timestamp, key: &str) -> Vec<u8> {
+pub(super) fn queue_key(stamp: Timestamp, key: &str) -> Vec<u8> {
     [&[QUEUE], &stamp.as_micros().to_be_bytes()[..], key.as_bytes()].concat()
+}
+
+/// The stamp and the idempotency key of an entry in the queue, less its first byte.
+pub(super) fn parse_queue_key(rest: &[u8]) -> Option<(Timestamp, &str)> {
+    let (stamp, key) = rest.split_first_chunk::<8>()?;
+    Some((Timestamp::from_micros(i64::from_be_bytes(*stamp)), std::str::from_utf8(key).ok()?))
 }
 
 impl Generation {
@@ -46,9 +52,7 @@ impl Generation {
         for queued in queue.take(RECLAIM_ITEMS_MAX) {
             let (queued, _) = queued.map_err(read_error)?;
             let damaged = || EngineError::Damaged("the queue of idempotency records".into());
-            let (stamp, key) = queued.get(1..).and_then(|rest| rest.split_first_chunk::<8>()).ok_or_else(damaged)?;
-            let stamp = Timestamp::from_micros(i64::from_be_bytes(*stamp));
-            let key = std::str::from_utf8(key).map_err(|_| damaged())?;
+            let (stamp, key) = queued.get(1..).and_then(parse_queue_key).ok_or_else(damaged)?;
             let stored = self.db.get_cf(family, record_key(key)).map_err(read_error)?;
             let record = stored.as_deref().map(IdempotencyRecord::decode).transpose()?;
             // The key may have been used again after its record had ended: then the record is the later one's.

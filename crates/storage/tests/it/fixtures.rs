@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use kvstore_storage::{
-    EmbeddedConfig, Engine, ManualClock, MemoryPlan, OpenError, Store,
+    Checkpoint, EmbeddedConfig, Engine, ManualClock, MemoryPlan, OpenError, Store,
     conformance::{Fixture, Stop, engine::EngineFixture},
     open_embedded, open_engine, open_memory, open_memory_engine,
 };
@@ -137,6 +137,18 @@ impl Fixture for Embedded {
         let store = self.open(self.data_dir()).await?;
         *slot = Some(Arc::clone(&store));
         Ok(Some(store))
+    }
+
+    async fn copy(&self, checkpoint: Checkpoint) -> Result<Option<Arc<dyn Store>>, Stop> {
+        let copy = self.dir.path().join(format!("copy-{}", self.crashes.fetch_add(1, Ordering::SeqCst)));
+        let database = copy.join("db-000001");
+        fs::create_dir_all(&database)?;
+        for file in checkpoint.files() {
+            std::io::copy(&mut checkpoint.open(file)?, &mut fs::File::create(database.join(&file.name))?)?;
+        }
+        fs::write(copy.join("CURRENT"), "db-000001\n")?;
+        fs::write(copy.join("IDENTITY"), "kvstore format 1\nid 00\n")?;
+        Ok(Some(self.open(copy).await?))
     }
 
     async fn crash(&self) -> Result<Option<Arc<dyn Store>>, Stop> {

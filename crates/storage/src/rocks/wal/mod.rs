@@ -10,6 +10,7 @@
 mod after;
 mod block;
 mod cut;
+mod inspect;
 mod record;
 mod scan;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use inspect::{End, inspect};
 use scan::{Found, Scan};
 
 /// What the log files held.

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use kvstore_storage::{
-    ManualClock, Status, Store, StoreError,
+    Checkpoint, ManualClock, Status, Store, StoreError,
     conformance::{Fixture, Stop},
     open_memory,
 };
@@ -387,6 +387,10 @@ impl Store for Faulty {
         };
         self.remember(&batch, &outcome).await;
         Ok(outcome)
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.inner.checkpoint().await
     }
 
     fn applied_revision(&self) -> Revision {

@@ -1,0 +1,77 @@
+//! `kvstore config`: the settings that `serve` would use, and where each came from.
+
+use std::io::{self, Write};
+
+use clap::{ArgMatches, Args};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::json;
+
+use super::output::{self, Form};
+use crate::{
+    exit::Exit,
+    settings::{self, Explained, Given, Settings},
+};
+
+/// Columns that a table takes at least: a terminal that does not know its width says 0.
+const TABLE_COLUMNS_MIN: u16 = 80;
+/// What stands for a setting that has no value.
+const NONE: &str = "-";
+
+/// Show each setting with its value and where it came from
+///
+/// Takes what `kvstore serve` takes, and refuses what it refuses. Secrets are not shown.
+#[derive(Debug, Args)]
+pub(super) struct Config {
+    /// The form [default: table on a terminal, plain otherwise]
+    #[arg(long, short, value_name = "FORM")]
+    output: Option<Form>,
+
+    #[command(flatten)]
+    given: Given,
+}
+
+impl Config {
+    /// `matches` are those of this verb: they know where each value came from.
+    pub(super) fn run(self, matches: Option<&ArgMatches>) -> anyhow::Result<Exit> {
+        for name in settings::check_environment()? {
+            writeln!(io::stderr(), "warning: {name} is not a setting and is ignored; `kvstore serve --help` lists the settings")?;
+        }
+        let settings = Settings::resolve(&self.given)?;
+        let explained = settings::explain(&self.given, &settings, matches)?;
+        match self.output.unwrap_or(if output::to_terminal() { Form::Table } else { Form::Plain }) {
+            Form::Table => print_table(&explained)?,
+            Form::Plain => {
+                let lines = explained.iter().map(|setting| row(setting).join("\t") + "\n");
+                output::print(lines.collect::<String>().as_bytes())?;
+            }
+            Form::Json => {
+                let settings: Vec<_> = explained.iter().map(as_json).collect();
+                let mut text = serde_json::to_vec_pretty(&json!({ "settings": settings }))?;
+                text.push(b'\n');
+                output::print(&text)?;
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn as_json(setting: &Explained) -> serde_json::Value {
+    let (kind, name) = setting.origin.parts();
+    json!({ "name": setting.name, "value": setting.value, "origin": kind, "origin_name": name })
+}
+
+fn row(setting: &Explained) -> [String; 3] {
+    let value = setting.value.as_deref().unwrap_or(NONE);
+    [setting.name.clone(), output::escape(value.as_bytes()), output::escape(setting.origin.to_string().as_bytes())]
+}
+
+fn print_table(explained: &[Explained]) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none_or(|columns| columns < TABLE_COLUMNS_MIN) {
+        table.set_width(TABLE_COLUMNS_MIN);
+    }
+    table.set_header(["SETTING", "VALUE", "FROM"]);
+    table.add_rows(explained.iter().map(row));
+    writeln!(io::stdout(), "{table}")
+}

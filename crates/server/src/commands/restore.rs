@@ -1,0 +1,43 @@
+//! `kvstore restore`: a data directory from a backup. No server runs while it does, and none is started.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::Args;
+use indicatif::HumanBytes;
+use kvstore_storage::{BackupDir, restore_embedded};
+
+use super::progress;
+use crate::exit::{BACKUP_HELP, Exit, Fatal};
+
+/// Make a data directory from a backup
+///
+/// Every file's checksum is compared on the way. The new store has an identity of its own. Nothing is started.
+#[derive(Debug, Args)]
+#[command(after_help = BACKUP_HELP)]
+pub(super) struct Restore {
+    /// The directory that `kvstore backup` made
+    backup: PathBuf,
+
+    /// The data directory to make; it must not exist yet, or be empty
+    #[arg(long, env = "KVSTORE_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+impl Restore {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let backup = BackupDir::open(&self.backup).map_err(Fatal::from)?;
+        let bar = progress::bytes(Some(backup.manifest().bytes()));
+        let restored = restore_embedded(&backup, &self.data_dir, &mut |bytes| bar.inc(bytes));
+        bar.finish_and_clear();
+        let restored = restored.map_err(Fatal::from)?;
+        let (files, bytes) = (backup.manifest().files.len(), HumanBytes(backup.manifest().bytes()));
+        let dir = self.data_dir.display();
+        writeln!(io::stdout(), "restored revision {} ({files} files, {bytes}) into {dir}", restored.position.revision)?;
+        writeln!(io::stdout(), "it is a store of its own, {}, made from {}", restored.identity, backup.manifest().identity)?;
+        writeln!(io::stdout(), "start it with: kvstore serve --data-dir {dir}")?;
+        Ok(Exit::Ok)
+    }
+}
