@@ -25,7 +25,7 @@ use crate::views;
     ),
     paths(
         views::read_value, views::head_value, views::put_value, views::delete_value, views::read_range, views::head_range,
-        views::batch_put, views::read_many, views::health, views::livez, views::readyz, views::metrics, views::schema, views::index,
+        views::batch_put, views::restore, views::read_many, views::health, views::livez, views::readyz, views::metrics, views::schema, views::index,
     ),
     components(schemas(schemas::Problem)),
     tags(

@@ -16,6 +16,7 @@ pub(crate) enum Resource {
     Keys,
     Batch,
     Read,
+    Restore,
     Health,
     Livez,
     Readyz,
@@ -34,6 +35,7 @@ pub(crate) enum Operation {
     ReadRange,
     HeadRange,
     BatchPut,
+    Restore,
     ReadMany,
     Health,
     Livez,
@@ -60,7 +62,7 @@ const fn route(resource: Resource, method: Method, operation: Operation, path: &
 }
 
 #[rustfmt::skip]
-pub(crate) static ROUTES: [Route; 20] = [
+pub(crate) static ROUTES: [Route; 21] = [
     route(Resource::Value,   Method::GET,    Operation::ReadValue,   "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::PUT,    Operation::PutValue,    "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::HEAD,   Operation::HeadValue,   "/kv-store/v1/kv/{key}/"),
@@ -71,6 +73,7 @@ pub(crate) static ROUTES: [Route; 20] = [
     route(Resource::Keys,    Method::PUT,    Operation::PutValue,    "/kv-store/v1/kv/"),
     route(Resource::Keys,    Method::DELETE, Operation::DeleteValue, "/kv-store/v1/kv/"),
     route(Resource::Batch,   Method::POST,   Operation::BatchPut,    "/kv-store/v1/kv/batch/"),
+    route(Resource::Restore, Method::POST,   Operation::Restore,     "/kv-store/v1/restore/"),
     route(Resource::Read,    Method::POST,   Operation::ReadMany,    "/kv-store/v1/read/"),
     route(Resource::Health,  Method::GET,    Operation::Health,      "/kv-store/v1/health/"),
     route(Resource::Health,  Method::HEAD,   Operation::Health,      "/kv-store/v1/health/"),
@@ -117,6 +120,7 @@ fn resource(method: &Method, path: &str) -> Option<Resource> {
     Some(match path.strip_suffix('/').unwrap_or(path) {
         "/kv-store/v1/kv" => Resource::Keys,
         "/kv-store/v1/read" => Resource::Read,
+        "/kv-store/v1/restore" => Resource::Restore,
         "/kv-store/v1/health" => Resource::Health,
         "/livez" => Resource::Livez,
         "/readyz" => Resource::Readyz,
@@ -136,9 +140,9 @@ fn allowed(resource: Resource, path: &str) -> String {
 impl Operation {
     /// All of them, in the order of their declaration.
     #[rustfmt::skip]
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::ReadValue, Self::HeadValue, Self::PutValue, Self::DeleteValue, Self::ReadRange, Self::HeadRange, Self::BatchPut,
-        Self::ReadMany, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Index, Self::Unknown,
+        Self::Restore, Self::ReadMany, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Index, Self::Unknown,
     ];
 
     /// The operation's name in metrics and logs.
@@ -151,6 +155,7 @@ impl Operation {
             Self::ReadRange => "read_range",
             Self::HeadRange => "head_range",
             Self::BatchPut => "batch_put",
+            Self::Restore => "restore",
             Self::ReadMany => "read_many",
             Self::Health => "health",
             Self::Livez => "livez",
@@ -164,7 +169,7 @@ impl Operation {
 
     /// Whether it can change data, so that a 5xx must say what became of it.
     pub(crate) const fn is_write(self) -> bool {
-        matches!(self, Self::PutValue | Self::DeleteValue | Self::BatchPut)
+        matches!(self, Self::PutValue | Self::DeleteValue | Self::BatchPut | Self::Restore)
     }
 
     /// Whether it answers without a token: what a load balancer asks.

@@ -10,6 +10,7 @@ mod put_value;
 mod read_many;
 mod read_range;
 mod read_value;
+mod restore;
 mod schema;
 
 use axum::extract::Request;
@@ -19,7 +20,7 @@ use crate::{api::Api, errors::Problem, respond::Response, urls::Operation};
 // The OpenAPI document is built from these; each has its description beside it.
 pub(crate) use self::{
     batch_put::*, delete_value::*, health::*, index::*, metrics::*, probes::*, put_value::*, read_many::*, read_range::*, read_value::*,
-    schema::*,
+    restore::*, schema::*,
 };
 
 /// Calls the view of an operation.
@@ -32,6 +33,7 @@ pub(crate) async fn call(api: &Api, operation: Operation, request: Request) -> R
         Operation::ReadRange => read_range(api, request).await,
         Operation::HeadRange => head_range(api, request).await,
         Operation::BatchPut => batch_put(api, request).await,
+        Operation::Restore => restore(api, request).await,
         Operation::ReadMany => read_many(api, request).await,
         Operation::Health => health(api, request).await,
         Operation::Livez => Ok(livez()),

@@ -42,6 +42,11 @@
 //! - C24. Values come back byte for byte, from empty to the largest, and keys to their full length.
 //! - C25. After `shutdown` writes are refused as not applied, and what was acknowledged is there after reopening.
 //!
+//! **Restoring**
+//! - C26. A batch of entries is restored as [`kvstore_types::evaluate_restore`] decides: exactly as they were, all or none, and only
+//!   into a store whose last revision is the one expected. Revisions and stamps go on from the greatest of them. A repeat changes
+//!   nothing and gets the same answer.
+//!
 //! **Engines**
 //! - E1. `apply` takes a group in order, as one atomic write with `meta`; a read error fails one member, a write error all.
 //! - E2. `meta` values change with the group that carries them and are read back after a reopening.
@@ -74,6 +79,7 @@ pub const CLAUSES: &[(&str, &str)] = &[
     ("C23", "errors tell what happened"),
     ("C24", "values and keys come back byte for byte"),
     ("C25", "shutdown refuses writes and loses nothing"),
+    ("C26", "entries are restored exactly, into a store that has seen nothing else"),
     ("E1", "a group is one atomic write"),
     ("E2", "meta changes with its group"),
     ("E3", "checkpoint and replace are whole"),

@@ -10,6 +10,7 @@ mod failures;
 mod hardening;
 mod ranges;
 mod reading_many;
+mod restores;
 mod serving;
 mod support;
 mod values;

@@ -19,6 +19,7 @@ mod racing;
 mod ranges;
 mod reading;
 mod report;
+mod restoring;
 mod runner;
 mod versions;
 
@@ -81,6 +82,7 @@ pub fn cases() -> Vec<Case> {
         expiry::CASES,
         idempotency::CASES,
         durability::CASES,
+        restoring::CASES,
     ]
     .concat()
 }

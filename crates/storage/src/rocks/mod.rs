@@ -13,6 +13,7 @@ mod read;
 mod recent;
 mod reclaim;
 mod requests;
+mod restore;
 mod space;
 mod stats;
 mod wal;
@@ -21,7 +22,7 @@ use std::{path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use kvstore_types::{Entry, Key, Outcome, Page, Projection, Scan, Timestamp, WriteBatch};
+use kvstore_types::{Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Scan, Timestamp, WriteBatch};
 use parking_lot::Mutex;
 
 use self::{directory::DataDirectory, generation::Generation, options::Shared, space::Space};
@@ -32,7 +33,7 @@ use crate::{
 /// The engine.
 pub(crate) struct RocksEngine {
     generation: ArcSwap<Generation>,
-    /// Held by `apply`, `reclaim` and `replace`: contents are not swapped under a write.
+    /// Held by `apply`, `reclaim`, `restore` and `replace`: contents are not swapped under a write.
     writing: Mutex<()>,
     directory: DataDirectory,
     shared: Shared,
@@ -76,6 +77,17 @@ impl Engine for RocksEngine {
     ) -> Result<usize, EngineError> {
         let _turn = self.writing.lock();
         reclaim::reclaim(&self.generation.load(), due, proposed, meta, durability)
+    }
+
+    fn restore(
+        &self,
+        batch: &RestoreBatch,
+        proposed: Timestamp,
+        meta: &[(&str, &[u8])],
+        durability: Durability,
+    ) -> Result<RestoreOutcome, EngineError> {
+        let _turn = self.writing.lock();
+        restore::restore(&self.generation.load(), batch, proposed, meta, durability)
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Reclaimable>, EngineError> {
