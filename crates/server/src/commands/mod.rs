@@ -1,13 +1,17 @@
 //! The command line: what the user typed, and one file per verb. It holds no logic of a store; verbs other than `serve` are calls
 //! of the client.
 
+mod compression;
 mod connect;
 mod delete;
+mod export;
 mod get;
 mod health;
 mod import;
 mod list;
+mod outage;
 mod output;
+mod progress;
 mod put;
 mod serve;
 
@@ -31,6 +35,7 @@ enum Verb {
     Delete(delete::Delete),
     List(list::List),
     Import(import::Import),
+    Export(export::Export),
     Health(health::Health),
 }
 
@@ -46,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Delete(verb) => connect::block_on(verb.run()),
         Verb::List(verb) => connect::block_on(verb.run()),
         Verb::Import(verb) => connect::block_on(verb.run()),
+        Verb::Export(verb) => connect::block_on(verb.run()),
         Verb::Health(verb) => connect::block_on(verb.run()),
     }
 }

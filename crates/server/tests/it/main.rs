@@ -2,7 +2,9 @@
 
 mod cli;
 mod debian;
+mod export;
 mod import;
+mod import_faults;
 mod lifecycle;
 mod overload;
 mod running;
@@ -10,3 +12,4 @@ mod settings;
 mod telemetry;
 mod terminal;
 mod tidy;
+mod transfers;

@@ -1,34 +1,80 @@
-//! `kvstore import`: NDJSON in batches, with memory for one batch.
+//! `kvstore import`: entries from a file or stdin, in batches, with memory for a few of them.
+//!
+//! A thread reads the input and makes batches (`batcher.rs`) while others are being sent (`pump.rs`); what is certainly stored is kept
+//! in a small file (`state.rs`), so that an import that broke off can go on.
+
+mod batcher;
+mod dry_run;
+mod input;
+mod lines;
+mod pump;
+mod send;
+mod state;
 
 use std::{
-    collections::HashSet,
-    fs::File,
-    io::{self, BufRead, BufReader, IsTerminal, Read, Write},
+    io::{self, Write},
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::Context;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kvstore_client::{BatchItem, Client, ClientError, WriteOutcome};
-use kvstore_types::{IdempotencyKey, Key, limits};
+use kvstore_client::Lines;
+use kvstore_storage::{Clock, SystemClock};
+use kvstore_types::Timestamp;
+use tokio::sync::mpsc;
 
-use super::connect::{Server, explain};
+use self::{
+    batcher::{Batcher, OnFault, Totals},
+    input::Input,
+    pump::{Ending, Pump},
+    state::{State, StateFile},
+};
+use super::{
+    connect::{Server, explain},
+    outage::{Outage, Patience},
+    progress::{Amount, Progress, Shown},
+};
 use crate::exit::Exit;
 
-/// Items of a batch.
-const BATCH_ITEMS: usize = 1_000;
-/// Bytes of the lines of a batch: far below what a server takes, so that base64 and escapes fit too.
-const BATCH_LINE_BYTES: usize = 4 << 20;
-
-/// Store entries from lines of JSON, as `list -o json` prints them
+/// Store entries from lines of JSON, as `export` writes them
 ///
-/// Each line is an object with "key" and "value", and may have "encoding": "base64" and "ttl" in seconds. Of two lines with the
-/// same key, the later one wins. Importing the same lines again is safe.
+/// Each line is an object with "key" and "value", and may have "encoding": "base64", and "ttl" in seconds or "expires_at". Of two
+/// lines with the same key, the later one wins. Files named *.gz and *.zst are decompressed; so is stdin, if it is compressed.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file; `-` reads from stdin
     file: PathBuf,
+
+    /// Restore version, revision and times as `export --with-metadata` wrote them, into an empty store
+    #[arg(long)]
+    with_metadata: bool,
+
+    /// Go on where an import of this input broke off, from its state file
+    #[arg(long)]
+    resume: bool,
+
+    /// Keep the state in this file [default: the input's name with .import-state; none for stdin]
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
+    /// Check every line, and store nothing
+    #[arg(long, conflicts_with_all = ["resume", "state"])]
+    dry_run: bool,
+
+    /// Pass over lines that can't be stored; they are shown and counted
+    #[arg(long)]
+    skip_invalid: bool,
+
+    /// How progress is shown on stderr
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    progress: Shown,
+
+    #[command(flatten)]
+    patience: Patience,
 
     #[command(flatten)]
     server: Server,
@@ -36,146 +82,113 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        let input = Input::open(&self.file)?;
+        let now = SystemClock::default().now();
+        if self.dry_run {
+            let (to, from) = mpsc::channel(2);
+            let batcher = Batcher::new(to, OnFault::Skip, !self.with_metadata, reading(&input.read));
+            start_reading(input, self.lines(now), batcher)?;
+            return dry_run::run(from, self.progress).await;
+        }
         let client = self.server.client()?;
-        let (reader, bytes) = self.open()?;
-        let progress = progress(bytes);
-        let mut importer = Importer { client, name: random_name()?, batch: Batch::default(), batches: 0, stored: 0, progress };
-        let result = importer.all(reader).await;
-        importer.progress.finish_and_clear();
-        let stored = importer.stored;
-        result.with_context(|| format!("the import stopped; {stored} entries are stored"))?;
-        writeln!(io::stdout(), "{stored} entries stored")?;
-        Ok(Exit::Ok)
-    }
-
-    fn open(&self) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
-        if self.file.as_os_str() == "-" {
-            return Ok((Box::new(io::stdin().lock()), None));
+        // A server that is not there is said so before the work begins.
+        client.health().await.map_err(explain)?;
+        let file = self.state_file();
+        let (state, resumed) = self.begin(client.url(), file.as_ref(), now)?;
+        let mut input = input;
+        state.find_place(&mut input)?;
+        let lines = self.lines(Timestamp::from_micros(state.started_at_micros));
+        let on_fault = if self.skip_invalid { OnFault::Skip } else { OnFault::Stop };
+        let before = Amount { entries: state.totals().entries, bytes: input.read.load(Ordering::Relaxed) };
+        let progress = Progress::start(self.progress, input.bytes, before);
+        if resumed {
+            progress.teller().say(&format!("going on after line {}", state.read().lines));
         }
-        let opened = File::open(&self.file).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, file) = opened.with_context(|| format!("can't read {}", self.file.display()))?;
-        ensure!(!metadata.is_dir(), "{} is a directory; name a file of JSON lines", self.file.display());
-        Ok((Box::new(BufReader::with_capacity(1 << 20, file)), metadata.is_file().then_some(metadata.len())))
+        let (to, from) = mpsc::channel(2);
+        let mut batcher = Batcher::new(to, on_fault, !self.with_metadata, reading(&input.read));
+        batcher.resume(state.offset(), state.read());
+        let outage = Outage::new(self.patience, progress.teller());
+        let mut pump = Pump::new(client, outage, on_fault, state, file.clone(), progress);
+        start_reading(input, lines, batcher)?;
+        let ending = pump.run(from).await;
+        self.conclude(ending, &pump.totals(), file.as_ref())
     }
-}
 
-struct Importer {
-    client: Client,
-    /// What the idempotency keys of this import begin with.
-    name: String,
-    batch: Batch,
-    batches: u64,
-    stored: usize,
-    progress: ProgressBar,
-}
+    const fn lines(&self, now: Timestamp) -> Lines {
+        if self.with_metadata { Lines::Entries } else { Lines::Puts(now) }
+    }
 
-#[derive(Default)]
-struct Batch {
-    items: Vec<BatchItem>,
-    keys: HashSet<Key>,
-    line_bytes: usize,
-    first_line: u64,
-}
+    fn state_file(&self) -> Option<StateFile> {
+        match &self.state {
+            Some(path) => Some(StateFile::at(path.clone())),
+            None if self.file.as_os_str() == "-" => None,
+            None => Some(StateFile::beside(&self.file)),
+        }
+    }
 
-impl Importer {
-    async fn all(&mut self, mut reader: Box<dyn BufRead>) -> anyhow::Result<()> {
-        let mut line = Vec::new();
-        let mut number = 0_u64;
-        loop {
-            number += 1;
-            let parsed = match next_line(&mut *reader, &mut line) {
-                Ok(0) => break,
-                Ok(_) if line.trim_ascii().is_empty() => continue,
-                Ok(_) => BatchItem::from_json_line(line.trim_ascii()).map_err(anyhow::Error::from),
-                Err(error) => Err(error),
-            };
-            match parsed {
-                Ok(item) => self.take(item, line.len(), number).await?,
-                Err(error) => {
-                    // All before the bad line is stored, so that the rest can be imported from there.
-                    self.flush().await?;
-                    return Err(anyhow!(
-                        "line {number}: {error:#}; all lines before it are stored: mend it, and import the rest or all again"
-                    ));
-                }
+    /// The state to begin with, and whether it is one that an earlier import left.
+    fn begin(&self, server: &str, file: Option<&StateFile>, now: Timestamp) -> anyhow::Result<(State, bool)> {
+        let fresh = State::new(server, self.with_metadata, now.as_micros())?;
+        if !self.resume {
+            return Ok((fresh, false));
+        }
+        let file =
+            file.context("an import from stdin keeps no state by itself; give --state FILE from the start, then --resume goes on")?;
+        match file.load()? {
+            None => Ok((fresh, false)),
+            Some(state) => {
+                state.check(server, self.with_metadata)?;
+                Ok((state, true))
             }
-            self.progress.inc(line.len() as u64);
         }
-        self.flush().await
     }
 
-    async fn take(&mut self, item: BatchItem, line_bytes: usize, number: u64) -> anyhow::Result<()> {
-        let batch = &self.batch;
-        // A batch holds a key once; a later line with the same key belongs to the next one.
-        let full = batch.items.len() >= BATCH_ITEMS || batch.line_bytes + line_bytes > BATCH_LINE_BYTES || batch.keys.contains(&item.key);
-        if full {
-            self.flush().await?;
+    fn conclude(&self, ending: anyhow::Result<Ending>, reached: &Totals, file: Option<&StateFile>) -> anyhow::Result<Exit> {
+        let stored = reached.entries;
+        let again = match file {
+            Some(_) if self.state.is_none() => format!("go on with `kvstore import --resume {}`", self.file.display()),
+            Some(_) => "go on with the same command and --resume".into(),
+            None => "importing again is safe".into(),
+        };
+        match ending.with_context(|| format!("the import stopped; {stored} entries are stored; {again}"))? {
+            Ending::Done(totals) => {
+                if let Some(file) = file {
+                    file.remove();
+                }
+                writeln!(io::stdout(), "{}", summary(&totals))?;
+                Ok(Exit::Ok)
+            }
+            Ending::Interrupted(totals) => {
+                writeln!(io::stderr(), "interrupted; {} entries are stored; {again}", totals.entries)?;
+                Ok(Exit::Killed)
+            }
         }
-        if self.batch.items.is_empty() {
-            self.batch.first_line = number;
-        }
-        self.batch.keys.insert(item.key.clone());
-        self.batch.items.push(item);
-        self.batch.line_bytes += line_bytes;
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> anyhow::Result<()> {
-        let batch = std::mem::take(&mut self.batch);
-        if batch.items.is_empty() {
-            return Ok(());
-        }
-        self.batches += 1;
-        // With a key of its own, a batch whose answer was lost can be sent again.
-        let idempotency = IdempotencyKey::new(&format!("{}-{}", self.name, self.batches))?;
-        let sent = self.client.batch(&batch.items, Some(&idempotency)).await;
-        let answer = sent.map_err(|error| explain_batch(error, &batch))?;
-        self.stored += answer.count;
-        self.progress.set_message(format!("{} entries", self.stored));
-        Ok(())
     }
 }
 
-fn explain_batch(error: ClientError, batch: &Batch) -> anyhow::Error {
-    let (first, count) = (batch.first_line, batch.items.len());
-    let became = match error.outcome() {
-        WriteOutcome::NotApplied => "it was not stored",
-        WriteOutcome::Unknown => "whether it was stored is not known",
+/// What was done, in a line.
+fn summary(totals: &Totals) -> String {
+    let mut text = format!("{} entries stored", totals.entries);
+    if totals.skipped > 0 {
+        text.push_str(&format!(", {} lines skipped", totals.skipped));
+    }
+    if totals.expired > 0 {
+        text.push_str(&format!(", {} had expired", totals.expired));
+    }
+    text
+}
+
+fn reading(read: &Arc<AtomicU64>) -> Box<dyn Fn() -> u64 + Send> {
+    let read = Arc::clone(read);
+    Box::new(move || read.load(Ordering::Relaxed))
+}
+
+/// Reads the input on a thread of its own. It is not waited for: it may hang on a pipe that gives nothing.
+fn start_reading(mut input: Input, lines: Lines, mut batcher: Batcher) -> anyhow::Result<()> {
+    let read = move || {
+        let result = lines::read(&mut input, lines, &mut batcher);
+        batcher.end(result);
     };
-    anyhow!("the batch of {count} items from line {first} on failed, {became}: {:#}; importing again is safe", explain(error))
-}
-
-/// Reads a line into `line`, up to the largest that a server could take. 0 at the end.
-fn next_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> anyhow::Result<usize> {
-    line.clear();
-    let limit = limits::BODY_BYTES_MAX_DEFAULT;
-    let read = reader.take(limit as u64 + 1).read_until(b'\n', line)?;
-    ensure!(read <= limit, "it is longer than {limit} bytes, more than a server takes");
-    Ok(read)
-}
-
-/// A name that no other import has.
-fn random_name() -> anyhow::Result<String> {
-    let random = getrandom::u64().map_err(|error| anyhow!("the system gives no random numbers: {error}"))?;
-    Ok(format!("import-{random:016x}"))
-}
-
-fn progress(bytes: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = match bytes {
-        Some(bytes) => ProgressBar::new(bytes),
-        None => ProgressBar::no_length(),
-    };
-    let form = match bytes {
-        Some(_) => "{bar:30} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {msg}  {eta} left",
-        None => "{spinner} {bytes}  {bytes_per_sec}  {msg}",
-    };
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    // The form is a constant: should it not parse, the plain bar is shown.
-    if let Ok(style) = ProgressStyle::with_template(form) {
-        bar.set_style(style);
-    }
-    bar
+    std::thread::Builder::new().name("reader".into()).spawn(read).context("a thread can't be started")?;
+    Ok(())
 }
