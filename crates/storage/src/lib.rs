@@ -22,5 +22,5 @@ pub use budget::{Budget, MemoryPlan, Reservation};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
-pub use open::{EmbeddedConfig, open_embedded, open_engine, open_memory, open_memory_engine};
+pub use open::{DATA_FORMAT, EmbeddedConfig, open_embedded, open_engine, open_memory, open_memory_engine};
 pub use store::{State, Status, Store};

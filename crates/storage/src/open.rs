@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kvstore_types::limits::{FREE_SPACE_FLOOR_BYTES_DEFAULT, MEMORY_MB_DEFAULT, RECLAIM_INTERVAL_MS};
 
+pub use crate::rocks::DATA_FORMAT;
 use crate::{Clock, Engine, MemoryPlan, OpenError, Store, embedded::Embedded, memory::MemoryEngine, rocks::RocksEngine};
 
 /// What an embedded store needs to know.

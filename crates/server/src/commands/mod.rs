@@ -1,7 +1,10 @@
 //! The command line: what the user typed, and one file per verb. It holds no logic of a store; verbs other than `serve` are calls
 //! of the client.
 
+mod batch;
+mod completions;
 mod compression;
+mod conditions;
 mod connect;
 mod delete;
 mod export;
@@ -9,11 +12,13 @@ mod get;
 mod health;
 mod import;
 mod list;
+mod man;
 mod outage;
 mod output;
 mod progress;
 mod put;
 mod serve;
+mod version;
 
 use clap::{Parser, Subcommand};
 
@@ -34,9 +39,13 @@ enum Verb {
     Put(put::Put),
     Delete(delete::Delete),
     List(list::List),
+    Batch(batch::Batch),
     Import(import::Import),
     Export(export::Export),
     Health(health::Health),
+    Version(version::Version),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Does what was typed.
@@ -49,6 +58,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Get(verb) => connect::block_on(verb.run()),
         Verb::Put(verb) => connect::block_on(verb.run()),
         Verb::Delete(verb) => connect::block_on(verb.run()),
+        Verb::Batch(verb) => connect::block_on(verb.run()),
+        Verb::Version(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run(),
+        Verb::Man(verb) => verb.run(),
         Verb::List(verb) => connect::block_on(verb.run()),
         Verb::Import(verb) => connect::block_on(verb.run()),
         Verb::Export(verb) => connect::block_on(verb.run()),

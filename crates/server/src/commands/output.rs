@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 /// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -16,6 +16,28 @@ pub(super) enum Form {
     Plain,
     /// A line of JSON per entry, which `import` takes
     Json,
+}
+
+/// How a verb that has one thing to tell tells it.
+#[derive(Debug, Args)]
+pub(super) struct Answer {
+    /// The form of the answer [default: text]
+    #[arg(long, short, value_name = "FORM")]
+    output: Option<AnswerForm>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AnswerForm {
+    /// A sentence
+    Text,
+    /// A JSON document
+    Json,
+}
+
+impl Answer {
+    pub(super) fn is_json(&self) -> bool {
+        self.output == Some(AnswerForm::Json)
+    }
 }
 
 pub(super) fn to_terminal() -> bool {

@@ -13,3 +13,4 @@ mod telemetry;
 mod terminal;
 mod tidy;
 mod transfers;
+mod verbs;

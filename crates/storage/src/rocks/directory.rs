@@ -20,7 +20,8 @@ use rustix::fs::{FlockOperation, flock};
 use crate::OpenError;
 
 /// The newest format that this version reads and writes.
-const FORMAT: u32 = 1;
+/// The format of data directories that this version writes, and the newest that it reads.
+pub const DATA_FORMAT: u32 = 1;
 const FIRST: &str = "db-000001";
 
 /// A data directory that this process holds.
@@ -145,8 +146,8 @@ fn holds_foreign_files(root: &Path) -> io::Result<bool> {
 fn check_identity(root: &Path, text: &str) -> Result<(), OpenError> {
     let format = text.lines().find_map(|line| line.strip_prefix("kvstore format ")?.trim().parse::<u32>().ok());
     match format {
-        Some(FORMAT) => Ok(()),
-        Some(found) if found > FORMAT => Err(OpenError::Newer { path: root.to_owned(), found, known: FORMAT }),
+        Some(DATA_FORMAT) => Ok(()),
+        Some(found) if found > DATA_FORMAT => Err(OpenError::Newer { path: root.to_owned(), found, known: DATA_FORMAT }),
         _ => Err(OpenError::NotOurs(root.to_owned())),
     }
 }
@@ -154,7 +155,7 @@ fn check_identity(root: &Path, text: &str) -> Result<(), OpenError> {
 fn new_identity() -> io::Result<String> {
     let mut id = [0_u8; 16];
     getrandom::fill(&mut id).map_err(io::Error::other)?;
-    Ok(format!("kvstore format {FORMAT}\nid {:032x}\n", u128::from_be_bytes(id)))
+    Ok(format!("kvstore format {DATA_FORMAT}\nid {:032x}\n", u128::from_be_bytes(id)))
 }
 
 /// A reader finds the old contents or the new, also after a power loss.

@@ -18,6 +18,8 @@ mod space;
 mod stats;
 mod wal;
 
+pub use self::directory::DATA_FORMAT;
+
 use std::{path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
