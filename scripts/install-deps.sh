@@ -9,7 +9,7 @@ what=${1:-build}
 
 packages=(clang libclang-dev pkg-config g++ make curl ca-certificates)
 if [ "$what" = test ]; then
-    packages+=(redis-server redis-tools wrk strace e2fsprogs util-linux procps python3 apt)
+    packages+=(redis-server redis-tools etcd-server etcd-client wrk strace e2fsprogs util-linux procps python3 apt)
 fi
 
 say() { printf '== %s\n' "$*" >&2; }

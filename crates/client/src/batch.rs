@@ -75,6 +75,14 @@ impl<'a> From<&'a BatchItem> for WireItem<'a> {
     }
 }
 
+impl BatchItem {
+    /// Appends the item in its wire form; see [`EncodedItems`].
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        // Texts and numbers always have a JSON form, and writing to a Vec can't fail.
+        let _ = serde_json::to_writer(out, &WireItem::from(self));
+    }
+}
+
 impl Client {
     /// Stores many values, all or nothing.
     ///

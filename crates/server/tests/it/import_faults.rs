@@ -55,7 +55,7 @@ fn bad_lines_can_be_passed_over() {
         "{GOOD}x\n{{\"key\":\"long\",\"value\":\"{long}\"}}\n{{\"key\":\"c\",\"value\":\"3\"}}\n{{\"key\":\"longer\",\"value\":\"{long}{long}\"}}\n{{\"key\":\"d\",\"value\":\"4\"}}\n"
     );
     let output = server.client(&["import", "--skip-invalid", "-"], lines.as_bytes());
-    assert_eq!(expect_exit(&output, 0), "4 entries stored, 3 lines skipped\n");
+    assert_eq!(expect_exit(&output, 0), "4 entries stored, 3 skipped\n");
     let said = text(&output.stderr);
     for part in ["line 3: ", "line 4: the value has 11 bytes; the limit is 10", "line 6: the value has 22 bytes"] {
         assert!(said.contains(part), "{part:?} is missing in {said}");

@@ -5,6 +5,7 @@ mod debian;
 mod export;
 mod import;
 mod import_faults;
+mod import_foreign;
 mod lifecycle;
 mod overload;
 mod running;

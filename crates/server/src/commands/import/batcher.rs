@@ -30,6 +30,8 @@ pub(super) struct Totals {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) items: EncodedItems,
+    /// What the input consists of: lines, or items of another format.
+    pub(super) unit: &'static str,
     /// The line of each item.
     pub(super) lines: Vec<u64>,
     /// Hashes of the keys: batches that share one are not under way together.
@@ -48,9 +50,11 @@ pub(super) enum Message {
     Batch(Box<Batch>),
     /// A line that can't be stored.
     Fault {
-        line: u64,
+        place: String,
         reason: String,
     },
+    /// Something that the user should know.
+    Note(String),
     /// The source is at its end, or can't go on.
     End(anyhow::Result<Totals>),
 }
@@ -70,6 +74,7 @@ pub(super) struct Ended;
 /// Makes batches.
 pub(super) struct Batcher {
     to: Sender<Message>,
+    unit: &'static str,
     on_fault: OnFault,
     /// Of two items with one key in a batch: the later one wins, or is a fault.
     duplicates_win: bool,
@@ -115,12 +120,23 @@ pub(super) enum Becomes<'a> {
 
 impl Batcher {
     pub(super) fn new(to: Sender<Message>, on_fault: OnFault, duplicates_win: bool, read: Box<dyn Fn() -> u64 + Send>) -> Self {
-        Self { to, on_fault, duplicates_win, pending: Pending::new(), from: 0, offset: 0, totals: Totals::default(), read }
+        Self { to, unit: "line", on_fault, duplicates_win, pending: Pending::new(), from: 0, offset: 0, totals: Totals::default(), read }
     }
 
     /// Goes on from a place that was reached before.
     pub(super) fn resume(&mut self, offset: u64, totals: Totals) {
         (self.from, self.offset, self.totals) = (offset, offset, totals);
+    }
+
+    /// The input consists of items, not of lines.
+    pub(super) fn of_items(mut self) -> Self {
+        self.unit = "item";
+        self
+    }
+
+    /// Tells the user something.
+    pub(super) fn note(&self, text: String) -> anyhow::Result<()> {
+        self.send(Message::Note(text))
     }
 
     pub(super) fn stops_at_faults(&self) -> bool {
@@ -158,11 +174,11 @@ impl Batcher {
             Becomes::Fault(reason) if self.stops_at_faults() => {
                 // All before the bad line is stored, so that the rest can be imported from there.
                 self.flush()?;
-                anyhow::bail!("line {line}: {reason}");
+                anyhow::bail!("{} {line}: {reason}", self.unit);
             }
             Becomes::Fault(reason) => {
                 self.totals.skipped += 1;
-                self.send(Message::Fault { line, reason })?;
+                self.send(Message::Fault { place: format!("{} {line}", self.unit), reason })?;
             }
             Becomes::Expired => self.totals.expired += 1,
             Becomes::Nothing => {}
@@ -198,7 +214,15 @@ impl Batcher {
         let hashes = keys.keys().map(hash).collect();
         let stretch = Stretch { from: self.from, to: self.offset, blake3: hasher.finalize().to_hex().to_string() };
         self.from = self.offset;
-        self.send(Message::Batch(Box::new(Batch { items, lines, keys: hashes, stretch, totals: self.totals, read: (self.read)() })))
+        self.send(Message::Batch(Box::new(Batch {
+            items,
+            unit: self.unit,
+            lines,
+            keys: hashes,
+            stretch,
+            totals: self.totals,
+            read: (self.read)(),
+        })))
     }
 
     /// Says how the source ended.

@@ -23,11 +23,12 @@ pub(super) async fn run(mut source: Receiver<Message>, shown: Shown) -> anyhow::
                 reached = Amount { entries: batch.totals.entries, bytes: batch.stretch.to };
                 progress.at(reached);
             }
-            Message::Fault { line, reason } if faults < IMPORT_FAULTS_SHOWN_MAX => {
+            Message::Fault { place, reason } if faults < IMPORT_FAULTS_SHOWN_MAX => {
                 faults += 1;
-                progress.teller().say(&format!("line {line}: {reason}"));
+                progress.teller().say(&format!("{place}: {reason}"));
             }
             Message::Fault { .. } => {}
+            Message::Note(text) => progress.teller().say(&text),
             Message::End(ended) => result = ended,
         }
     }

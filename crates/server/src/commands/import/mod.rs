@@ -5,9 +5,12 @@
 
 mod batcher;
 mod dry_run;
+mod foreign;
 mod input;
+mod item;
 mod lines;
 mod pump;
+mod redis;
 mod send;
 mod state;
 
@@ -20,7 +23,7 @@ use std::{
     },
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use kvstore_client::Lines;
 use kvstore_storage::{Clock, SystemClock};
@@ -29,6 +32,7 @@ use tokio::sync::mpsc;
 
 use self::{
     batcher::{Batcher, OnFault, Totals},
+    foreign::Format,
     input::Input,
     pump::{Ending, Pump},
     state::{State, StateFile},
@@ -47,7 +51,16 @@ use crate::exit::Exit;
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file; `-` reads from stdin
-    file: PathBuf,
+    #[arg(required_unless_present = "from_redis")]
+    file: Option<PathBuf>,
+
+    /// How the file is written
+    #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
+    format: Format,
+
+    /// Take the strings of a Redis, with their times to live, instead of a file
+    #[arg(long, value_name = "URL", conflicts_with_all = ["file", "format", "with_metadata"])]
+    from_redis: Option<String>,
 
     /// Restore version, revision and times as `export --with-metadata` wrote them, into an empty store
     #[arg(long)]
@@ -82,12 +95,17 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
-        let input = Input::open(&self.file)?;
+        ensure!(
+            self.is_resumable() || !(self.resume || self.state.is_some() || self.with_metadata),
+            "what another store exported is imported from its beginning, and has no metadata of ours: leave out --resume, --state and --with-metadata; importing again is safe"
+        );
+        let mut source = self.source()?;
         let now = SystemClock::default().now();
+        let (read, bytes) = (source.read(), source.bytes());
+        let (to, from) = mpsc::channel(2);
         if self.dry_run {
-            let (to, from) = mpsc::channel(2);
-            let batcher = Batcher::new(to, OnFault::Skip, !self.with_metadata, reading(&input.read));
-            start_reading(input, self.lines(now), batcher)?;
+            let batcher = Batcher::new(to, OnFault::Skip, !self.with_metadata, reading(&read));
+            source.start(self.lines(now), batcher)?;
             return dry_run::run(from, self.progress).await;
         }
         let client = self.server.client()?;
@@ -95,21 +113,21 @@ impl Import {
         client.health().await.map_err(explain)?;
         let file = self.state_file();
         let (state, resumed) = self.begin(client.url(), file.as_ref(), now)?;
-        let mut input = input;
-        state.find_place(&mut input)?;
+        if let Source::Input(input, _) = &mut source {
+            state.find_place(input)?;
+        }
         let lines = self.lines(Timestamp::from_micros(state.started_at_micros));
         let on_fault = if self.skip_invalid { OnFault::Skip } else { OnFault::Stop };
-        let before = Amount { entries: state.totals().entries, bytes: input.read.load(Ordering::Relaxed) };
-        let progress = Progress::start(self.progress, input.bytes, before);
+        let before = Amount { entries: state.totals().entries, bytes: read.load(Ordering::Relaxed) };
+        let progress = Progress::start(self.progress, bytes, before);
         if resumed {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
         }
-        let (to, from) = mpsc::channel(2);
-        let mut batcher = Batcher::new(to, on_fault, !self.with_metadata, reading(&input.read));
+        let mut batcher = Batcher::new(to, on_fault, !self.with_metadata, reading(&read));
         batcher.resume(state.offset(), state.read());
         let outage = Outage::new(self.patience, progress.teller());
         let mut pump = Pump::new(client, outage, on_fault, state, file.clone(), progress);
-        start_reading(input, lines, batcher)?;
+        source.start(lines, batcher)?;
         let ending = pump.run(from).await;
         self.conclude(ending, &pump.totals(), file.as_ref())
     }
@@ -118,11 +136,30 @@ impl Import {
         if self.with_metadata { Lines::Entries } else { Lines::Puts(now) }
     }
 
+    /// Whether an import of this input can go on where it broke off.
+    fn is_resumable(&self) -> bool {
+        self.from_redis.is_none() && self.format == Format::Ndjson
+    }
+
     fn state_file(&self) -> Option<StateFile> {
-        match &self.state {
-            Some(path) => Some(StateFile::at(path.clone())),
-            None if self.file.as_os_str() == "-" => None,
-            None => Some(StateFile::beside(&self.file)),
+        match (&self.state, &self.file) {
+            (Some(path), _) => Some(StateFile::at(path.clone())),
+            (None, Some(file)) if self.is_resumable() && file.as_os_str() != "-" => Some(StateFile::beside(file)),
+            _ => None,
+        }
+    }
+
+    fn source(&self) -> anyhow::Result<Source> {
+        match (&self.from_redis, &self.file) {
+            (Some(url), _) => {
+                // Its connection blocks, which is not done on a thread that runs async code.
+                let url = url.clone();
+                let connecting = std::thread::spawn(move || redis::Source::connect(&url));
+                let redis = connecting.join().map_err(|_| anyhow!("the thread that connects panicked"))??;
+                Ok(Source::Redis(Box::new(redis)))
+            }
+            (None, Some(file)) => Ok(Source::Input(Input::open(file)?, self.format)),
+            (None, None) => Err(anyhow!("name a file, `-` for stdin, or --from-redis URL")),
         }
     }
 
@@ -146,7 +183,10 @@ impl Import {
     fn conclude(&self, ending: anyhow::Result<Ending>, reached: &Totals, file: Option<&StateFile>) -> anyhow::Result<Exit> {
         let stored = reached.entries;
         let again = match file {
-            Some(_) if self.state.is_none() => format!("go on with `kvstore import --resume {}`", self.file.display()),
+            Some(_) if self.state.is_none() && !self.with_metadata && !self.skip_invalid => {
+                let file = self.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+                format!("go on with `kvstore import --resume {file}`")
+            }
             Some(_) => "go on with the same command and --resume".into(),
             None => "importing again is safe".into(),
         };
@@ -170,7 +210,7 @@ impl Import {
 fn summary(totals: &Totals) -> String {
     let mut text = format!("{} entries stored", totals.entries);
     if totals.skipped > 0 {
-        text.push_str(&format!(", {} lines skipped", totals.skipped));
+        text.push_str(&format!(", {} skipped", totals.skipped));
     }
     if totals.expired > 0 {
         text.push_str(&format!(", {} had expired", totals.expired));
@@ -183,12 +223,42 @@ fn reading(read: &Arc<AtomicU64>) -> Box<dyn Fn() -> u64 + Send> {
     Box::new(move || read.load(Ordering::Relaxed))
 }
 
-/// Reads the input on a thread of its own. It is not waited for: it may hang on a pipe that gives nothing.
-fn start_reading(mut input: Input, lines: Lines, mut batcher: Batcher) -> anyhow::Result<()> {
-    let read = move || {
-        let result = lines::read(&mut input, lines, &mut batcher);
-        batcher.end(result);
-    };
-    std::thread::Builder::new().name("reader".into()).spawn(read).context("a thread can't be started")?;
-    Ok(())
+/// Where entries come from.
+enum Source {
+    Input(Input, Format),
+    Redis(Box<redis::Source>),
+}
+
+impl Source {
+    /// Bytes of the input, where that is known.
+    const fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Input(input, _) => input.bytes,
+            Self::Redis(_) => None,
+        }
+    }
+
+    fn read(&self) -> Arc<AtomicU64> {
+        match self {
+            Self::Input(input, _) => Arc::clone(&input.read),
+            Self::Redis(_) => Arc::default(),
+        }
+    }
+
+    /// Reads on a thread of its own. It is not waited for: it may hang on a pipe that gives nothing.
+    fn start(mut self, lines: Lines, batcher: Batcher) -> anyhow::Result<()> {
+        let is_lines = matches!(self, Self::Input(_, Format::Ndjson));
+        let mut batcher = if is_lines { batcher } else { batcher.of_items() };
+        let read = move || {
+            let result = match &mut self {
+                Self::Input(input, Format::Ndjson) => lines::read(input, lines, &mut batcher),
+                Self::Input(input, Format::Etcd) => foreign::read_etcd(input.reader(), &mut batcher),
+                Self::Input(input, Format::Consul) => foreign::read_consul(input.reader(), &mut batcher),
+                Self::Redis(redis) => redis.read(&mut batcher),
+            };
+            batcher.end(result);
+        };
+        std::thread::Builder::new().name("reader".into()).spawn(read).context("a thread can't be started")?;
+        Ok(())
+    }
 }

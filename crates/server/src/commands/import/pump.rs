@@ -109,7 +109,8 @@ impl Pump {
                 Some(done) = self.under_way.join_next() => self.ended(done?)?,
                 message = source.recv(), if takes => match message {
                     Some(Message::Batch(batch)) => waiting = Some(batch),
-                    Some(Message::Fault { line, reason }) => self.tell(line, &reason),
+                    Some(Message::Fault { place, reason }) => self.tell(&place, &reason),
+                    Some(Message::Note(text)) => self.progress.teller().say(&text),
                     Some(Message::End(result)) => end = Some(result),
                     None => end = Some(Err(anyhow!("the thread that reads the input ended"))),
                 },
@@ -128,7 +129,7 @@ impl Pump {
         self.save()?;
         if self.faults > IMPORT_FAULTS_SHOWN_MAX {
             let more = self.faults - IMPORT_FAULTS_SHOWN_MAX;
-            self.progress.teller().say(&format!("{more} more lines could not be stored"));
+            self.progress.teller().say(&format!("{more} more could not be stored"));
         }
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -181,7 +182,7 @@ impl Pump {
         match result {
             Ok(sent) => {
                 for (line, reason) in &sent.refused {
-                    self.tell(*line, reason);
+                    self.tell(&format!("{} {line}", batch.unit), reason);
                 }
                 self.state.applied_revision = self.sender.applied().unwrap_or(self.state.applied_revision);
                 self.ahead.insert(number, (batch, sent.refused.len() as u64));
@@ -202,10 +203,10 @@ impl Pump {
         Ok(())
     }
 
-    fn tell(&mut self, line: u64, reason: &str) {
+    fn tell(&mut self, place: &str, reason: &str) {
         self.faults += 1;
         if self.faults <= IMPORT_FAULTS_SHOWN_MAX {
-            self.progress.teller().say(&format!("line {line}: {reason}"));
+            self.progress.teller().say(&format!("{place}: {reason}"));
         }
     }
 }

@@ -136,14 +136,15 @@ impl Failed {
             WriteOutcome::NotApplied => "it was not stored",
             WriteOutcome::Unknown => "whether it was stored is not known",
         };
-        anyhow!("the batch of {count} items from line {first} on failed, {became}: {:#}", explain(error))
+        anyhow!("the batch of {count} items from {} {first} on failed, {became}: {:#}", batch.unit, explain(error))
     }
 }
 
 /// The first faults with their lines.
 fn named(faults: &[(usize, String)], batch: &Batch, problem: &Problem) -> String {
     const SHOWN: usize = 5;
-    let lines = faults.iter().take(SHOWN).map(|(at, why)| format!("line {}: {why}", batch.lines.get(*at).copied().unwrap_or_default()));
+    let lines =
+        faults.iter().take(SHOWN).map(|(at, why)| format!("{} {}: {why}", batch.unit, batch.lines.get(*at).copied().unwrap_or_default()));
     let mut text = lines.collect::<Vec<_>>().join("\n  ");
     if faults.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", faults.len() - SHOWN));
