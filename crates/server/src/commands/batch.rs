@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::{
     connect::{Server, explain_write, parse_idempotency_key},
-    output::Answer,
+    output::{self, Answer},
 };
 use crate::exit::Exit;
 
@@ -63,7 +63,7 @@ impl Batch {
             writeln!(io::stdout(), "{document}")?;
         } else {
             let before = if answer.replayed { ", by an earlier request with this idempotency key" } else { "" };
-            writeln!(io::stdout(), "{} entries stored at revision {}{before}", answer.count, answer.revision)?;
+            writeln!(io::stdout(), "{} stored at revision {}{before}", output::entries(answer.count as u64), answer.revision)?;
         }
         Ok(Exit::Ok)
     }

@@ -14,6 +14,8 @@ use zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer};
 const CHUNK_BYTES: usize = 128 << 10;
 /// The largest window of a zstd frame, as a power of two: what decompressing it takes in memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 26;
+/// Below gzip's own default of 6: an export waits for it.
+const GZIP_LEVEL: u32 = 3;
 /// zstd's own default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -58,7 +60,7 @@ impl Compression {
         let inner = BufWriter::with_capacity(CHUNK_BYTES, inner);
         Ok(match self {
             Self::None => Writer::Plain(inner),
-            Self::Gzip => Writer::Gzip(GzEncoder::new(inner, flate2::Compression::default())),
+            Self::Gzip => Writer::Gzip(GzEncoder::new(inner, flate2::Compression::new(GZIP_LEVEL))),
             Self::Zstd => Writer::Zstd(ZstdWriter::new(inner)?),
         })
     }

@@ -28,6 +28,11 @@ impl Server {
     }
 }
 
+/// Reads nothing, so that a server that is not there, or does not let us in, is said so before a long work begins.
+pub(super) async fn check(client: &Client) -> anyhow::Result<()> {
+    client.read_many(&[]).await.map(drop).map_err(explain)
+}
+
 /// A key from the command line.
 pub(super) fn parse_key(text: &str) -> Result<Key, String> {
     Key::new(text).map_err(|error| error.to_string())
@@ -56,7 +61,8 @@ pub(super) fn explain(error: ClientError) -> anyhow::Error {
         (ClientError::Failed { .. }, _) => "look for the request in the server's log",
         _ => return anyhow::Error::msg(error.to_string()),
     };
-    anyhow::anyhow!("{error}; {advice}")
+    // A sentence of the server's goes on here.
+    anyhow::anyhow!("{}; {advice}", error.to_string().trim_end_matches('.'))
 }
 
 /// The same for a write, where the user also has to know what became of it.

@@ -44,6 +44,16 @@ pub(super) fn to_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// A number with the word for what it counts.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Entries, counted.
+pub(super) fn entries(number: u64) -> String {
+    counted(number, "entry", "entries")
+}
+
 /// Writes to stdout to the last byte.
 pub(super) fn print(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -92,7 +92,7 @@ fn a_dry_run_checks_every_line_and_stores_nothing() {
     let path = file.to_str().expect("UTF-8");
     // No server is asked.
     let output = run(kvstore(&["import", "--dry-run", path, "--url", "http://127.0.0.1:1"]), b"");
-    assert_eq!(expect_exit(&output, 2), "5 lines: 2 entries would be stored, 0 have expired, 2 are wrong\n");
+    assert_eq!(expect_exit(&output, 2), "5 read: 2 would be stored, 0 had expired, 2 can't be stored\n");
     let said = text(&output.stderr);
     assert!(said.contains("line 2: ") && said.contains("line 5: "), "{said}");
     let output = run(kvstore(&["import", "--dry-run", "-"]), b"{\"key\":\"a\",\"value\":\"1\"}\n");
@@ -105,7 +105,7 @@ fn what_expired_is_not_stored_and_what_expires_still_does() {
     let (server, _dir) = server();
     let lines =
         "{\"key\":\"gone\",\"value\":\"1\",\"expires_at\":\"2020-01-01T00:00:00Z\"}\n{\"key\":\"soon\",\"value\":\"2\",\"ttl\":1000}\n";
-    assert_eq!(expect_exit(&server.client(&["import", "-"], lines.as_bytes()), 0), "1 entries stored, 1 had expired\n");
+    assert_eq!(expect_exit(&server.client(&["import", "-"], lines.as_bytes()), 0), "1 entry stored, 1 had expired\n");
     let exported = expect_exit(&server.client(&["export"], b""), 0);
     assert!(exported.contains("\"key\":\"soon\"") && exported.contains("expires_at") && !exported.contains("gone"), "{exported}");
     expect_exit(&server.client(&["delete", "soon"], b""), 0);
@@ -127,5 +127,18 @@ fn progress_for_a_program_is_a_line_of_json() {
         text(&output.stderr).lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("a line of JSON");
     assert_eq!((&last["event"], &last["entries"], &last["bytes"]), (&"end".into(), &5_000.into(), &lines.len().into()), "{last}");
     assert!(last["bytes_total"] == lines.len() && last["entries_per_second"].is_u64(), "{last}");
+    server.stop();
+}
+
+#[test]
+fn an_import_from_a_pipe_with_a_name_keeps_no_state_beside_it() {
+    let (server, _dir) = server();
+    let binary = env!("CARGO_BIN_EXE_kvstore");
+    let mut shell = std::process::Command::new("bash");
+    let line = format!("{binary} import <(echo '{{\"key\":\"a\",\"value\":\"1\"}}') && {binary} import /dev/stdin");
+    shell.args(["-c", &line]).env("KVSTORE_URL", &server.url);
+    let output = run(shell, b"{\"key\":\"b\",\"value\":\"2\"}\n");
+    assert_eq!(expect_exit(&output, 0), "1 entry stored\n1 entry stored\n");
+    assert_eq!(text(&output.stderr), "");
     server.stop();
 }

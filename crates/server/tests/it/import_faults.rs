@@ -22,7 +22,7 @@ fn keys(server: &Server) -> String {
 
 #[test]
 fn a_bad_line_is_named_and_those_before_it_are_stored() {
-    let (server, _dir) = server();
+    let (server, dir) = server();
     let bad: [(&[u8], &str); 9] = [
         (b"{", "line 3: it is not an item: EOF"),
         (b"[]", "line 3: it is not an item"),
@@ -42,6 +42,11 @@ fn a_bad_line_is_named_and_those_before_it_are_stored() {
         assert!(said.contains(why) && said.contains("2 entries are stored"), "{} said {said}", text(line));
     }
     assert_eq!(keys(&server), "a\nb\n");
+    // Where nothing was sent there is nothing to go on with.
+    let file = dir.path().join("bad");
+    std::fs::write(&file, "x").expect("a file");
+    expect_exit(&server.client(&["import", file.to_str().expect("UTF-8")], b""), 2);
+    assert!(!dir.path().join("bad.import-state").exists(), "a state was left that says nothing");
     server.stop();
 }
 
@@ -163,7 +168,7 @@ fn compressed_input_that_ends_early_or_is_damaged_is_said_so() {
         let output = server.client(&["import", file.to_str().expect("UTF-8")], b"");
         expect_exit(&output, 2);
         let said = text(&output.stderr);
-        assert!(said.contains(why) && said.contains("entries are stored"), "{name} said {said}");
+        assert!(said.contains(why) && said.contains(" stored; "), "{name} said {said}");
     }
     server.stop();
 }
@@ -188,6 +193,7 @@ fn a_server_that_cannot_be_used_is_said_before_anything_is_read_or_made() {
             expect_exit(&answer, 2);
             assert!(text(&answer.stderr).contains(advice), "{verb:?} at {url} said {}", text(&answer.stderr));
         }
+        assert_eq!(std::fs::read_dir(dir.path()).expect("the folder").count(), 2, "a file was made beside the data and the input");
     }
     server.stop();
 }

@@ -68,11 +68,11 @@ fn strings_of_a_redis_come_with_their_times_to_live() {
 
     let url = format!("redis://127.0.0.1:{port}/0");
     let dry = server.client(&["import", "--from-redis", &url, "--dry-run"], b"");
-    assert!(expect_exit(&dry, 0).contains("3503 entries would be stored"), "{}", text(&dry.stdout));
+    assert!(expect_exit(&dry, 0).contains("3503 would be stored"), "{}", text(&dry.stdout));
     let output = server.client(&["import", "--from-redis", &url], b"");
     assert_eq!(expect_exit(&output, 0), "3503 entries stored\n");
     let said = text(&output.stderr);
-    assert!(said.contains("2 keys of type hash are not imported") && said.contains("1 keys of type list"), "{said}");
+    assert!(said.contains("2 keys of type hash not imported") && said.contains("1 key of type list"), "{said}");
 
     let keys = expect_exit(&server.client(&["list", "--keys-only"], b""), 0);
     assert_eq!(keys.lines().count(), 3_503, "keys");
@@ -130,7 +130,7 @@ fn what_etcdctl_prints_is_imported() {
 
     let output = server.client(&["import", "--format", "etcd", "-"], &exported);
     assert_eq!(expect_exit(&output, 0), "4 entries stored\n");
-    assert!(text(&output.stderr).contains("1 entries had a lease"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("1 entry had a lease"), "{}", text(&output.stderr));
     assert_eq!(expect_exit(&server.client(&["list", "--keys-only"], b""), 0), "bytes\nempty\nfruit/apple\nleased\n");
     assert_eq!(server.client(&["get", "bytes"], b"").stdout, b"\xff\x01");
     assert_eq!(expect_exit(&server.client(&["get", "fruit/apple"], b""), 0), "red");
@@ -138,7 +138,7 @@ fn what_etcdctl_prints_is_imported() {
     // One that is cut off is said so, and what came before is stored.
     let output = server.client(&["import", "--format", "etcd", "-"], &exported[..exported.len() / 2]);
     expect_exit(&output, 2);
-    assert!(text(&output.stderr).contains("EOF") && text(&output.stderr).contains("entries are stored"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("EOF") && text(&output.stderr).contains("1 entry is stored"), "{}", text(&output.stderr));
     server.stop();
 }
 
@@ -171,7 +171,7 @@ fn what_consul_exports_is_imported() {
     std::fs::write(&file, CONSUL).expect("a file");
     let output = server.client(&["import", "--format", "consul", path], b"");
     assert_eq!(expect_exit(&output, 0), "3 entries stored\n");
-    assert!(text(&output.stderr).contains("1 entries had flags"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("1 entry had flags"), "{}", text(&output.stderr));
     assert_eq!(expect_exit(&server.client(&["get", "redis/config/minconns"], b""), 0), "1");
     assert_eq!(expect_exit(&server.client(&["get", "redis/config/folder/"], b""), 0), "");
     assert_eq!(server.client(&["get", "redis/config/users/admin"], b"").stdout, b"\xff\x00");
@@ -182,7 +182,7 @@ fn what_consul_exports_is_imported() {
     expect_exit(&output, 2);
     assert!(text(&output.stderr).contains("item 1: the value is not base64"), "{}", text(&output.stderr));
     let output = server.client(&["import", "--format", "consul", "--skip-invalid", path], b"");
-    assert_eq!(expect_exit(&output, 0), "1 entries stored, 2 skipped\n");
+    assert_eq!(expect_exit(&output, 0), "1 entry stored, 2 skipped\n");
     assert!(text(&output.stderr).contains("item 2: the key \"\": the key is empty"), "{}", text(&output.stderr));
     for option in ["--resume", "--with-metadata"] {
         expect_exit(&server.client(&["import", "--format", "consul", path, option], b""), 2);

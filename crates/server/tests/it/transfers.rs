@@ -94,7 +94,7 @@ fn a_server_that_stays_away_ends_the_import_with_what_to_do() {
     expect_exit(&output, 2);
     let said = text(&output.stderr);
     assert!(said.contains("trying again for up to 1 s"), "{said}");
-    assert!(said.contains("the import stopped") && said.contains("--resume"), "{said}");
+    assert!(said.contains("; the import stopped, ") && said.contains("--resume"), "{said}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use kvstore_client::{PageQuery, Pages, RawPage};
 use kvstore_types::{
@@ -25,11 +25,15 @@ use kvstore_types::{
 use self::sink::{Form, Sink, Target, Written};
 use super::{
     compression::Compression,
-    connect::{Server, explain, parse_key},
+    connect::{Server, check, explain, parse_key},
     outage::{Outage, Patience},
+    output,
     progress::{Amount, Progress, Shown},
 };
-use crate::{exit::Exit, shutdown::Signals};
+use crate::{
+    exit::{Exit, is_closed_pipe},
+    shutdown::Signals,
+};
 
 /// Entries of the first page, from which the size of the others is told.
 const FIRST_PAGE_ENTRIES: usize = 500;
@@ -87,8 +91,7 @@ pub(super) struct Export {
 impl Export {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let client = self.server.client()?;
-        // A server that is not there is said so before a file is made.
-        client.health().await.map_err(explain)?;
+        check(&client).await?;
         let (target, after) = self.target()?;
         if let Some(after) = &after {
             writeln!(io::stderr(), "going on after the key {after:?}")?;
@@ -111,13 +114,14 @@ impl Export {
         let reached = transfer.written.amount();
         transfer.progress.end(reached);
         let entries = reached.entries;
-        let interrupted = ended.with_context(|| self.stopped(entries))?;
+        let interrupted =
+            ended.map_err(|error| if is_closed_pipe(&error) { error } else { anyhow!("{error:#}; {}", self.stopped(entries)) })?;
         if interrupted {
             writeln!(io::stderr(), "interrupted; {}", self.stopped(entries))?;
             return Ok(Exit::Killed);
         }
         let done = if self.dry_run { "would be exported" } else { "exported" };
-        self.say(&format!("{entries} entries {done}"))?;
+        self.say(&format!("{} {done}", output::entries(entries)))?;
         Ok(Exit::Ok)
     }
 
@@ -130,11 +134,12 @@ impl Export {
         match &self.file {
             Some(file) if self.compression() == Compression::None && !self.to_stdout() => {
                 format!(
-                    "the export stopped after {entries} entries; go on with the same command and --resume, which goes on with {}",
+                    "the export stopped after {}; go on with the same command and --resume, which goes on with {}",
+                    output::entries(entries),
                     file.display()
                 )
             }
-            _ => format!("the export stopped after {entries} entries; start it again"),
+            _ => format!("the export stopped after {}; start it again", output::entries(entries)),
         }
     }
 

@@ -37,6 +37,6 @@ pub(super) async fn run(mut source: Receiver<Message>, shown: Shown) -> anyhow::
     if skipped > IMPORT_FAULTS_SHOWN_MAX {
         progress.teller().say(&format!("{} more lines are wrong", skipped - IMPORT_FAULTS_SHOWN_MAX));
     }
-    writeln!(io::stdout(), "{lines} lines: {entries} entries would be stored, {expired} have expired, {skipped} are wrong")?;
+    writeln!(io::stdout(), "{lines} read: {entries} would be stored, {expired} had expired, {skipped} can't be stored")?;
     Ok(if skipped == 0 { Exit::Ok } else { Exit::Error })
 }

@@ -11,6 +11,7 @@ use serde::{
 };
 
 use super::{
+    super::output,
     batcher::{Batcher, Becomes, Given},
     item::becomes,
 };
@@ -56,7 +57,7 @@ fn read<'r, E: Foreign>(
         return Err(anyhow!("item {}: the input is not {}: {error}", batcher.next_line(), E::FORM));
     }
     if lost > 0 {
-        batcher.note(format!("{lost} entries {}", E::LOSES))?;
+        batcher.note(format!("{} {}", output::entries(lost), E::LOSES))?;
     }
     Ok(())
 }
@@ -84,7 +85,7 @@ struct EtcdEntry {
 
 impl Foreign for EtcdEntry {
     const FORM: &'static str = "the JSON of `etcdctl get --prefix \"\" -w json`";
-    const LOSES: &'static str = "had a lease; they are stored without an expiry, since etcdctl does not tell it";
+    const LOSES: &'static str = "had a lease, which is not kept: etcdctl does not tell when it ends";
 
     fn loses(&self) -> bool {
         self.lease != 0

@@ -38,8 +38,9 @@ use self::{
     state::{State, StateFile},
 };
 use super::{
-    connect::{Server, explain},
+    connect::{Server, check},
     outage::{Outage, Patience},
+    output,
     progress::{Amount, Progress, Shown},
 };
 use crate::exit::Exit;
@@ -109,9 +110,8 @@ impl Import {
             return dry_run::run(from, self.progress).await;
         }
         let client = self.server.client()?;
-        // A server that is not there is said so before the work begins.
-        client.health().await.map_err(explain)?;
-        let file = self.state_file();
+        check(&client).await?;
+        let mut file = self.state_file(bytes.is_some());
         let (state, resumed) = self.begin(client.url(), file.as_ref(), now)?;
         if let Source::Input(input, _) = &mut source {
             state.find_place(input)?;
@@ -123,12 +123,21 @@ impl Import {
         if resumed {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
         }
+        if let Some(beside) = file.as_ref().filter(|_| self.state.is_none())
+            && let Err(error) = beside.save(&state)
+        {
+            progress.teller().say(&format!("{error:#}; until then an import that breaks off begins again"));
+            file = None;
+        }
         let mut batcher = Batcher::new(to, on_fault, !self.with_metadata, reading(&read));
         batcher.resume(state.offset(), state.read());
         let outage = Outage::new(self.patience, progress.teller());
         let mut pump = Pump::new(client, outage, on_fault, state, file.clone(), progress);
         source.start(lines, batcher)?;
         let ending = pump.run(from).await;
+        if let Some(file) = file.take_if(|_| pump.has_sent_nothing()) {
+            file.remove();
+        }
         self.conclude(ending, &pump.totals(), file.as_ref())
     }
 
@@ -141,10 +150,11 @@ impl Import {
         self.from_redis.is_none() && self.format == Format::Ndjson
     }
 
-    fn state_file(&self) -> Option<StateFile> {
+    /// Where the state is kept. Beside a file, but not beside a pipe: what it gave is gone.
+    fn state_file(&self, is_file: bool) -> Option<StateFile> {
         match (&self.state, &self.file) {
             (Some(path), _) => Some(StateFile::at(path.clone())),
-            (None, Some(file)) if self.is_resumable() && file.as_os_str() != "-" => Some(StateFile::beside(file)),
+            (None, Some(file)) if self.is_resumable() && is_file => Some(StateFile::beside(file)),
             _ => None,
         }
     }
@@ -190,7 +200,8 @@ impl Import {
             Some(_) => "go on with the same command and --resume".into(),
             None => "importing again is safe".into(),
         };
-        match ending.with_context(|| format!("the import stopped; {stored} entries are stored; {again}"))? {
+        let stopped = |error| anyhow!("{error:#}; the import stopped, {} stored; {again}", are(stored));
+        match ending.map_err(stopped)? {
             Ending::Done(totals) => {
                 if let Some(file) = file {
                     file.remove();
@@ -199,16 +210,21 @@ impl Import {
                 Ok(Exit::Ok)
             }
             Ending::Interrupted(totals) => {
-                writeln!(io::stderr(), "interrupted; {} entries are stored; {again}", totals.entries)?;
+                writeln!(io::stderr(), "interrupted; {} stored; {again}", are(totals.entries))?;
                 Ok(Exit::Killed)
             }
         }
     }
 }
 
+/// So many entries are.
+fn are(entries: u64) -> String {
+    output::counted(entries, "entry is", "entries are")
+}
+
 /// What was done, in a line.
 fn summary(totals: &Totals) -> String {
-    let mut text = format!("{} entries stored", totals.entries);
+    let mut text = format!("{} stored", output::entries(totals.entries));
     if totals.skipped > 0 {
         text.push_str(&format!(", {} skipped", totals.skipped));
     }

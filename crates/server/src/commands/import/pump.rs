@@ -141,6 +141,11 @@ impl Pump {
         }
     }
 
+    /// Whether no batch was sent: there is nothing to go on with.
+    pub(super) const fn has_sent_nothing(&self) -> bool {
+        self.next == 0 && self.state.offset() == 0
+    }
+
     /// What is certainly stored, and all before it.
     pub(super) fn totals(&self) -> Totals {
         self.state.totals()

@@ -9,6 +9,7 @@ use redis::{AsyncConnectionConfig, Client, aio::MultiplexedConnection, cmd, pipe
 use tokio::runtime::Runtime;
 
 use super::{
+    super::output,
     batcher::{Batcher, Becomes, Given},
     item::becomes,
 };
@@ -72,7 +73,7 @@ impl Source {
             cursor = next;
         }
         for (kind, count) in others {
-            batcher.note(format!("{count} keys of type {kind} are not imported: only strings are"))?;
+            batcher.note(format!("{} of type {kind} not imported: only strings are", output::counted(count, "key", "keys")))?;
         }
         Ok(())
     }

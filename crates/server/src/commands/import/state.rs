@@ -64,8 +64,11 @@ impl State {
     }
 
     /// Where in the plain input the next batch begins.
-    pub(super) fn offset(&self) -> u64 {
-        self.tail.as_ref().map_or(0, |tail| tail.to)
+    pub(super) const fn offset(&self) -> u64 {
+        match &self.tail {
+            Some(tail) => tail.to,
+            None => 0,
+        }
     }
 
     /// A stretch is stored, and all before it.
