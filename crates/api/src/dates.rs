@@ -38,6 +38,12 @@ fn digits(out: &mut Vec<u8>, mut number: u32, width: usize) {
     }
 }
 
+/// Reads a time as [`write_time`] writes it. One that is not a whole number of microseconds could not be given back as it was.
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
+    let instant: jiff::Timestamp = text.parse().ok()?;
+    (instant.subsec_nanosecond() % 1_000 == 0).then(|| Timestamp::from_micros(instant.as_microsecond()))
+}
+
 /// The time as an HTTP date (RFC 9110, 5.6.7), without its fraction of a second.
 pub(crate) fn http_date(time: Timestamp) -> Option<HeaderValue> {
     let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&instant(time)).ok()?;
@@ -54,6 +60,14 @@ mod tests {
         write_time(&mut out, Timestamp::from_micros(1_795_381_200_000_007));
         assert_eq!(String::from_utf8(out).unwrap(), "2026-11-22T21:00:00.000007Z");
         assert_eq!(http_date(Timestamp::from_micros(1_795_381_200_000_007)).unwrap(), "Sun, 22 Nov 2026 21:00:00 GMT");
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_is_written() {
+        assert_eq!(parse_time("2026-11-22T21:00:00.000007Z"), Some(Timestamp::from_micros(1_795_381_200_000_007)));
+        for text in ["2026-11-22T21:00:00.0000071Z", "2026-11-22", "yesterday", ""] {
+            assert_eq!(parse_time(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ struct BatchIn<'a> {
 /// A text that is borrowed from the body where it has no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// `if_match` of an item: a revision as a number, or an ETag.
 enum IfMatch {
@@ -273,7 +273,7 @@ fn item(draft: Draft<'_>, index: usize, faults: &mut Faults) -> Option<Item> {
     Some(Item { key: key?, mutation: Mutation::Put { value: value?, ttl }, condition })
 }
 
-fn value_of(value: Option<Cow<'_, str>>, encoding: Option<&str>, at: impl Fn() -> String, faults: &mut Faults) -> Option<Bytes> {
+pub(crate) fn value_of(value: Option<Cow<'_, str>>, encoding: Option<&str>, at: impl Fn() -> String, faults: &mut Faults) -> Option<Bytes> {
     match (value, encoding) {
         (None, _) => None,
         // Copied, since a slice of the body would keep all of it in memory as long as the value is kept.

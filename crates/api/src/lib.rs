@@ -23,6 +23,7 @@ mod path;
 mod query;
 mod request_headers;
 mod respond;
+mod restored;
 mod serializers;
 mod serve;
 mod urls;

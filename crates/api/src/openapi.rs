@@ -36,8 +36,8 @@ use crate::{
     servers((url = "/", description = "The server that this document comes from")),
     paths(
         views::read_value, views::head_value, views::put_value, views::delete_value, views::read_range, views::head_range,
-        views::batch_put, views::read_many, views::backup, views::health, views::livez, views::readyz, views::metrics, views::schema, views::docs,
-        views::redoc, views::asset, views::index,
+        views::batch_put, views::restore, views::read_many, views::backup, views::health, views::livez, views::readyz, views::metrics, views::schema,
+        views::docs, views::redoc, views::asset, views::index,
     ),
     components(schemas(schemas::Problem)),
     tags(

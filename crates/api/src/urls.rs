@@ -20,6 +20,7 @@ pub(crate) enum Resource {
     Batch,
     Read,
     Backup,
+    Restore,
     Health,
     Livez,
     Readyz,
@@ -41,6 +42,7 @@ pub(crate) enum Operation {
     ReadRange,
     HeadRange,
     BatchPut,
+    Restore,
     ReadMany,
     Backup,
     Health,
@@ -70,7 +72,7 @@ const fn route(resource: Resource, method: Method, operation: Operation, path: &
 }
 
 #[rustfmt::skip]
-pub(crate) static ROUTES: [Route; 28] = [
+pub(crate) static ROUTES: [Route; 29] = [
     route(Resource::Value,   Method::GET,    Operation::ReadValue,   "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::PUT,    Operation::PutValue,    "/kv-store/v1/kv/{key}/"),
     route(Resource::Value,   Method::HEAD,   Operation::HeadValue,   "/kv-store/v1/kv/{key}/"),
@@ -81,6 +83,7 @@ pub(crate) static ROUTES: [Route; 28] = [
     route(Resource::Keys,    Method::PUT,    Operation::PutValue,    "/kv-store/v1/kv/"),
     route(Resource::Keys,    Method::DELETE, Operation::DeleteValue, "/kv-store/v1/kv/"),
     route(Resource::Batch,   Method::POST,   Operation::BatchPut,    "/kv-store/v1/kv/batch/"),
+    route(Resource::Restore, Method::POST,   Operation::Restore,     "/kv-store/v1/restore/"),
     route(Resource::Read,    Method::POST,   Operation::ReadMany,    "/kv-store/v1/read/"),
     route(Resource::Backup,  Method::GET,    Operation::Backup,      "/kv-store/v1/backup/"),
     route(Resource::Health,  Method::GET,    Operation::Health,      "/kv-store/v1/health/"),
@@ -136,6 +139,7 @@ fn resource(method: &Method, path: &str) -> Option<Resource> {
         "/kv-store/v1/kv" => Resource::Keys,
         "/kv-store/v1/read" => Resource::Read,
         "/kv-store/v1/backup" => Resource::Backup,
+        "/kv-store/v1/restore" => Resource::Restore,
         "/kv-store/v1/health" => Resource::Health,
         "/livez" => Resource::Livez,
         "/readyz" => Resource::Readyz,
@@ -158,10 +162,10 @@ fn allowed(resource: Resource, path: &str) -> String {
 impl Operation {
     /// All of them, in the order of their declaration.
     #[rustfmt::skip]
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::ReadValue, Self::HeadValue, Self::PutValue, Self::DeleteValue, Self::ReadRange, Self::HeadRange, Self::BatchPut,
-        Self::ReadMany, Self::Backup, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Docs, Self::Redoc,
-        Self::Asset, Self::Index, Self::Unknown,
+        Self::Restore, Self::ReadMany, Self::Backup, Self::Health, Self::Livez, Self::Readyz, Self::Metrics, Self::Schema, Self::Docs,
+        Self::Redoc, Self::Asset, Self::Index, Self::Unknown,
     ];
 
     /// The operation's name in metrics and logs.
@@ -174,6 +178,7 @@ impl Operation {
             Self::ReadRange => "read_range",
             Self::HeadRange => "head_range",
             Self::BatchPut => "batch_put",
+            Self::Restore => "restore",
             Self::ReadMany => "read_many",
             Self::Backup => "backup",
             Self::Health => "health",
@@ -191,7 +196,7 @@ impl Operation {
 
     /// Whether it can change data, so that a 5xx must say what became of it.
     pub(crate) const fn is_write(self) -> bool {
-        matches!(self, Self::PutValue | Self::DeleteValue | Self::BatchPut)
+        matches!(self, Self::PutValue | Self::DeleteValue | Self::BatchPut | Self::Restore)
     }
 
     /// Whether it answers without a token: what a load balancer asks, and the documents, which are the same at every server and

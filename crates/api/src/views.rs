@@ -12,6 +12,7 @@ mod put_value;
 mod read_many;
 mod read_range;
 mod read_value;
+mod restore;
 mod schema;
 
 use axum::extract::Request;
@@ -21,7 +22,7 @@ use crate::{api::Api, errors::Problem, respond::Response, urls::Operation};
 // The OpenAPI document is built from these; each has its description beside it.
 pub(crate) use self::{
     backup::*, batch_put::*, delete_value::*, health::*, index::*, metrics::*, pages::*, probes::*, put_value::*, read_many::*,
-    read_range::*, read_value::*, schema::*,
+    read_range::*, read_value::*, restore::*, schema::*,
 };
 
 /// Calls the view of an operation.
@@ -34,6 +35,7 @@ pub(crate) async fn call(api: &Api, operation: Operation, request: Request) -> R
         Operation::ReadRange => read_range(api, request).await,
         Operation::HeadRange => head_range(api, request).await,
         Operation::BatchPut => batch_put(api, request).await,
+        Operation::Restore => restore(api, request).await,
         Operation::ReadMany => read_many(api, request).await,
         Operation::Backup => backup(api, request).await,
         Operation::Health => health(api, request).await,

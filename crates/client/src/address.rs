@@ -96,6 +96,10 @@ impl Address {
         format!("{}/kv-store/v1/backup/{rate}", self.0)
     }
 
+    pub(crate) fn restore(&self) -> String {
+        format!("{}/kv-store/v1/restore/", self.0)
+    }
+
     pub(crate) fn health(&self) -> String {
         format!("{}/kv-store/v1/health/", self.0)
     }

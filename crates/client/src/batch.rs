@@ -7,7 +7,7 @@ use kvstore_types::{Condition, IdempotencyKey, Key, Revision, Ttl};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Client, ClientError,
+    Client, ClientError, EncodedItems,
     entry::wire_value,
     put::with_conditions,
     send::{Pass, Repeat},
@@ -75,13 +75,32 @@ impl<'a> From<&'a BatchItem> for WireItem<'a> {
     }
 }
 
+impl BatchItem {
+    /// Appends the item in its wire form; see [`EncodedItems`].
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        // Texts and numbers always have a JSON form, and writing to a Vec can't fail.
+        let _ = serde_json::to_writer(out, &WireItem::from(self));
+    }
+}
+
 impl Client {
     /// Stores many values, all or nothing.
     ///
     /// # Errors
     /// See [`ClientError`]; [`ClientError::outcome`] tells whether the batch may have taken effect.
     pub async fn batch(&self, items: &[BatchItem], idempotency: Option<&IdempotencyKey>) -> Result<BatchAnswer, ClientError> {
-        let body = encode(items)?;
+        self.send_batch(encode(items)?, items.len(), idempotency).await
+    }
+
+    /// Stores many values, all or nothing, that are in their wire form already.
+    ///
+    /// # Errors
+    /// As for [`Client::batch`].
+    pub async fn batch_encoded(&self, items: &EncodedItems, idempotency: Option<&IdempotencyKey>) -> Result<BatchAnswer, ClientError> {
+        self.send_batch(items.body("{").into(), items.len(), idempotency).await
+    }
+
+    async fn send_batch(&self, body: Bytes, count: usize, idempotency: Option<&IdempotencyKey>) -> Result<BatchAnswer, ClientError> {
         let url = self.address.batch();
         let build = || {
             let request = self.http.post(&url).header("content-type", "application/json").header("prefer", "return=minimal");
@@ -89,8 +108,8 @@ impl Client {
         };
         let answer = self.send(Repeat::of(idempotency), Pass::Success, build).await?;
         let wire: WireAnswer = answer.json()?;
-        if wire.count != items.len() {
-            return Err(ClientError::BadAnswer(format!("{} items were sent, and {} are answered", items.len(), wire.count)));
+        if wire.count != count {
+            return Err(ClientError::BadAnswer(format!("{count} items were sent, and {} are answered", wire.count)));
         }
         Ok(BatchAnswer { count: wire.count, revision: Revision(wire.revision), replayed: answer.replayed() })
     }

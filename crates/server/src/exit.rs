@@ -86,12 +86,17 @@ impl From<BackupError> for Fatal {
     }
 }
 
-/// Shows an error on stderr and says how to exit.
-pub(crate) fn report(error: &anyhow::Error) -> Exit {
+/// Whether our output could not be written since nobody reads it any more.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let closed = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
     };
-    if error.chain().any(closed) {
+    error.chain().any(closed)
+}
+
+/// Shows an error on stderr and says how to exit.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    if is_closed_pipe(error) {
         // Whoever read our output has seen enough (`kvstore list | head`).
         return Exit::Ok;
     }

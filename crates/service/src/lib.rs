@@ -10,6 +10,7 @@ mod put_value;
 mod read_many;
 mod read_range;
 mod read_value;
+mod restore;
 mod service;
 
 pub use backup::BackupAnswer;

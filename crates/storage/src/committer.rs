@@ -15,7 +15,7 @@ use std::{
 };
 
 use kvstore_types::{
-    Outcome,
+    Outcome, RestoreBatch, RestoreOutcome,
     limits::{COMMIT_WAIT_MS_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX, QUEUE_BATCHES_MAX, QUEUE_WAIT_MS_MAX, RECLAIM_ITEMS_MAX},
 };
 use parking_lot::Mutex;
@@ -39,6 +39,7 @@ pub(crate) struct Committer {
 
 enum Job {
     Write(Box<Pending>),
+    Restore(PendingRestore),
     Reclaim,
     Stop,
 }
@@ -48,6 +49,13 @@ struct Pending {
     weight: usize,
     claim: Arc<Claim>,
     reply: oneshot::Sender<Answer>,
+}
+
+/// Entries to restore. It goes alone: nothing else is written to a store that is being filled.
+struct PendingRestore {
+    batch: Arc<RestoreBatch>,
+    claim: Arc<Claim>,
+    reply: oneshot::Sender<Result<RestoreOutcome, StoreError>>,
 }
 
 type Written = Result<Outcome, StoreError>;
@@ -126,17 +134,30 @@ impl Committer {
         let (reply, answer) = oneshot::channel();
         let weight = proposal.batch.weight();
         let pending = Pending { proposal, weight, claim: Arc::clone(&claim), reply };
-        match self.queue.try_send(Job::Write(Box::new(pending))) {
+        let withdraw = self.queue(Job::Write(Box::new(pending)), claim)?;
+        self.wait(answer, &withdraw.claim).await?.outcome
+    }
+
+    /// Queues entries to restore and waits for what becomes of them.
+    pub(crate) async fn submit_restore(&self, batch: Arc<RestoreBatch>) -> Result<RestoreOutcome, StoreError> {
+        self.check_open()?;
+        let claim = Arc::new(Claim::default());
+        let (reply, answer) = oneshot::channel();
+        let withdraw = self.queue(Job::Restore(PendingRestore { batch, claim: Arc::clone(&claim), reply }), claim)?;
+        self.wait(answer, &withdraw.claim).await?
+    }
+
+    fn queue(&self, job: Job, claim: Arc<Claim>) -> Result<WithdrawOnDrop<'_>, StoreError> {
+        match self.queue.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(StoreError::Overloaded("too many writes are waiting")),
             Err(TrySendError::Disconnected(_)) => return Err(self.refusal()),
         }
         self.metrics.queued(1.0);
-        let withdraw = WithdrawOnDrop { claim, metrics: &self.metrics };
-        self.wait(answer, &withdraw.claim).await
+        Ok(WithdrawOnDrop { claim, metrics: &self.metrics })
     }
 
-    async fn wait(&self, mut answer: oneshot::Receiver<Answer>, claim: &Claim) -> Written {
+    async fn wait<A>(&self, mut answer: oneshot::Receiver<A>, claim: &Claim) -> Result<A, StoreError> {
         match timeout(Duration::from_millis(QUEUE_WAIT_MS_MAX), &mut answer).await {
             Ok(answered) => return self.outcome(answered, claim),
             Err(_) if claim.change_to(WITHDRAWN) => return Err(StoreError::Overloaded("the write waited too long for its turn")),
@@ -148,9 +169,9 @@ impl Committer {
         }
     }
 
-    fn outcome(&self, answered: Result<Answer, oneshot::error::RecvError>, claim: &Claim) -> Written {
+    fn outcome<A>(&self, answered: Result<A, oneshot::error::RecvError>, claim: &Claim) -> Result<A, StoreError> {
         match answered {
-            Ok(answer) => answer.outcome,
+            Ok(answer) => Ok(answer),
             // The committer went away without an answer: what that means depends on whether it had taken the batch.
             Err(_) if claim.0.load(Ordering::Acquire) == TAKEN => Err(StoreError::Unknown("the committer stopped".into())),
             Err(_) => Err(self.refusal()),
@@ -239,6 +260,7 @@ impl<E: Engine> Worker<E> {
                     let group = self.gather(*first);
                     self.commit(group)?;
                 }
+                Job::Restore(pending) => self.restore(pending)?,
                 Job::Reclaim => {
                     self.reclaim_is_queued.store(false, Ordering::Release);
                     self.reclaim()?;
@@ -289,6 +311,18 @@ impl<E: Engine> Worker<E> {
                 Err(reason)
             }
         }
+    }
+
+    fn restore(&self, PendingRestore { batch, claim, reply }: PendingRestore) -> Result<(), String> {
+        if !claim.change_to(TAKEN) {
+            return Ok(());
+        }
+        let outcome = self.engine.restore(&batch, self.time.now(), &[], Durability::Synced);
+        self.time.reached(self.engine.position().stamp);
+        let failure = outcome.as_ref().err().filter(|error| matches!(error, EngineError::Write(_))).map(ToString::to_string);
+        // A caller that went away does not need its answer.
+        let _ = reply.send(outcome.map_err(StoreError::from));
+        failure.map_or(Ok(()), Err)
     }
 
     fn reclaim(&self) -> Result<(), String> {

@@ -46,6 +46,11 @@
 //! - C26. A checkpoint holds every write acknowledged before it was asked for, and of each batch all or nothing; it lies still while
 //!   writes go on. A store that can't make one says `NotSupported`.
 //!
+//! **Restoring**
+//! - C27. A batch of entries is restored as [`kvstore_types::evaluate_restore`] decides: exactly as they were, all or none, and only
+//!   into a store whose last revision is the one expected. Revisions and stamps go on from the greatest of them. A repeat changes
+//!   nothing and gets the same answer.
+//!
 //! **Engines**
 //! - E1. `apply` takes a group in order, as one atomic write with `meta`; a read error fails one member, a write error all.
 //! - E2. `meta` values change with the group that carries them and are read back after a reopening.
@@ -79,6 +84,7 @@ pub const CLAUSES: &[(&str, &str)] = &[
     ("C24", "values and keys come back byte for byte"),
     ("C25", "shutdown refuses writes and loses nothing"),
     ("C26", "a checkpoint is whole and lies still"),
+    ("C27", "entries are restored exactly, into a store that has seen nothing else"),
     ("E1", "a group is one atomic write"),
     ("E2", "meta changes with its group"),
     ("E3", "checkpoint and replace are whole"),

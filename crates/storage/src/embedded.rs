@@ -13,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use kvstore_types::{
-    Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch,
+    Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, Timestamp, WriteBatch,
     limits::{NEAR_ENTRIES_MAX, READ_THREADS, SCAN_THREADS},
 };
 
@@ -103,10 +103,10 @@ impl<E: Engine> Embedded<E> {
         }
     }
 
-    fn check_room(&self, batch: &WriteBatch) -> Result<(), StoreError> {
+    fn check_room(&self, only_deletes: bool) -> Result<(), StoreError> {
         match self.engine.room() {
             Room::Enough => Ok(()),
-            Room::Low { .. } if batch.only_deletes() => Ok(()),
+            Room::Low { .. } if only_deletes => Ok(()),
             Room::Low { floor_bytes } => Err(StoreError::NoSpace { floor_bytes }),
             Room::ReadOnly => Err(StoreError::ReadOnly),
         }
@@ -158,7 +158,7 @@ impl<E: Engine> Store for Embedded<E> {
     }
 
     async fn write(&self, batch: Arc<WriteBatch>) -> Result<Outcome, StoreError> {
-        self.check_room(&batch)?;
+        self.check_room(batch.only_deletes())?;
         let hints = Some(self.hints(&batch).await?);
         self.committer.submit(Proposal { batch, hints }).await
     }
@@ -172,6 +172,11 @@ impl<E: Engine> Store for Embedded<E> {
         }
         let engine = Arc::clone(&self.engine);
         tokio::task::spawn_blocking(move || Checkpoint::make(&*engine)).await.map_err(|error| StoreError::Checkpoint(error.to_string()))?
+    }
+
+    async fn restore(&self, batch: Arc<RestoreBatch>) -> Result<RestoreOutcome, StoreError> {
+        self.check_room(false)?;
+        self.committer.submit_restore(batch).await
     }
 
     fn applied_revision(&self) -> Revision {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kvstore_types::{Entry, Header, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch};
+use kvstore_types::{Entry, Header, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, Timestamp, WriteBatch};
 
 use crate::EngineError;
 
@@ -131,6 +131,18 @@ pub trait Engine: Send + Sync + 'static {
         meta: &[(&str, &[u8])],
         durability: Durability,
     ) -> Result<usize, EngineError>;
+
+    /// Restores entries as [`kvstore_types::evaluate_restore`] decides, in one atomic write with `meta` and the new position.
+    ///
+    /// # Errors
+    /// A read failed, and nothing was written; or the write or sync failed, as for `apply`.
+    fn restore(
+        &self,
+        batch: &RestoreBatch,
+        proposed: Timestamp,
+        meta: &[(&str, &[u8])],
+        durability: Durability,
+    ) -> Result<RestoreOutcome, EngineError>;
 
     /// Expired entries at this store time, oldest first.
     ///

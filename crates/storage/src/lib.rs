@@ -31,7 +31,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
 pub use open::{
-    EmbeddedConfig, Restored, check_database, check_embedded, identify, open_embedded, open_engine, open_memory, open_memory_engine,
-    read_position, restore_embedded,
+    DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, identify, open_embedded, open_engine, open_memory,
+    open_memory_engine, read_position, restore_embedded,
 };
 pub use store::{State, Status, Store};

@@ -10,7 +10,8 @@ use std::{collections::BTreeMap, ops::Bound, path::Path};
 
 use bytes::Bytes;
 use kvstore_types::{
-    Entry, Evaluation, Header, Key, Outcome, Page, Projection, Scan, Timestamp, WriteBatch, evaluate,
+    Entry, Evaluation, Header, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Scan, Timestamp, WriteBatch, evaluate,
+    evaluate_restore,
     limits::{PAGE_BYTES_MAX, SCAN_RECORDS_MAX},
     next_stamp,
 };
@@ -153,6 +154,25 @@ impl Engine for MemoryEngine {
             contents.position.stamp = stamp;
         }
         Ok(entries)
+    }
+
+    fn restore(
+        &self,
+        batch: &RestoreBatch,
+        proposed: Timestamp,
+        meta: &[(&str, &[u8])],
+        _durability: Durability,
+    ) -> Result<RestoreOutcome, EngineError> {
+        let mut contents = self.contents.write();
+        let current: Vec<_> = batch.items().iter().map(|item| contents.entries.get(&item.key).map(|(header, _)| *header)).collect();
+        let Position { revision, stamp } = contents.position;
+        let done = evaluate_restore(batch, &current, revision, stamp, proposed);
+        for item in done.entries {
+            contents.entries.insert(item.key.clone(), (item.header, item.value.clone()));
+        }
+        contents.position = Position { revision: done.revision, stamp: done.stamp };
+        contents.carry(meta);
+        Ok(done.outcome)
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Reclaimable>, EngineError> {

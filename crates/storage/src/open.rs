@@ -8,6 +8,7 @@ use std::{
 
 use kvstore_types::limits::{FREE_SPACE_FLOOR_BYTES_DEFAULT, MEMORY_MB_DEFAULT, RECLAIM_INTERVAL_MS};
 
+pub use crate::rocks::DATA_FORMAT;
 use crate::{
     BackupDir, BackupError, CheckObserver, Checked, Clock, Engine, MemoryPlan, OpenError, Position, Store,
     embedded::Embedded,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, WriteBatch};
+use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, WriteBatch};
 
 use crate::{Checkpoint, StoreError};
 
@@ -41,6 +41,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::NotSupported`] where another system keeps the data, and makes the copies; [`StoreError::Checkpoint`] where the
     /// copy failed.
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
+    /// Restores entries with all their metadata, and answers once that is durable.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    async fn restore(&self, batch: Arc<RestoreBatch>) -> Result<RestoreOutcome, StoreError>;
 
     /// The revision up to which a stale read on this node shows all changes.
     fn applied_revision(&self) -> Revision;

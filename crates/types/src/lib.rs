@@ -13,6 +13,7 @@ mod key;
 pub mod limits;
 mod outcome;
 mod range;
+mod restore;
 mod time;
 
 pub use batch::{BatchError, Condition, Item, Mutation, Ttl, TtlError, WriteBatch};
@@ -23,4 +24,5 @@ pub use idempotency::{IdempotencyKey, IdempotencyKeyError, IdempotencyRecord, Re
 pub use key::{Key, KeyError};
 pub use outcome::{Applied, FailedCondition, ItemOutcome, Kind, Outcome};
 pub use range::{KeyRange, Page, RangeError, Scan};
+pub use restore::{MetadataError, RESTORED_NUMBER_MAX, RestoreBatch, RestoreEvaluation, RestoreItem, RestoreOutcome, evaluate_restore};
 pub use time::Timestamp;

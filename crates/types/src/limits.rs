@@ -111,3 +111,22 @@ pub const CLIENT_CONNECT_MS_MAX: u64 = 5_000;
 pub const CLIENT_READ_MS_MAX: u64 = 60_000;
 /// How long the client keeps an idle connection: less than the server does, so that a request seldom meets a closed one.
 pub const CLIENT_IDLE_MS_MAX: u64 = 15_000;
+
+/// Bytes of a line of an import: what becomes of it must fit into the body of a request.
+pub const IMPORT_LINE_BYTES_MAX: usize = BODY_BYTES_MAX_DEFAULT;
+/// Items of a batch of an import.
+pub const IMPORT_BATCH_ITEMS_MAX: usize = 1_000;
+/// Bytes of the items of a batch of an import, unless one item alone has more.
+pub const IMPORT_BATCH_BYTES_MAX: usize = 1 << 20;
+/// Batches of an import that are under way at one time.
+pub const IMPORT_BATCHES_UNDER_WAY_MAX: usize = 4;
+/// Wrong lines that an import shows; the rest are counted.
+pub const IMPORT_FAULTS_SHOWN_MAX: u64 = 20;
+/// About how many bytes an export asks for at one time.
+pub const EXPORT_PAGE_BYTES: usize = 4 << 20;
+/// How long a transfer waits for a server that went away, unless `--retry-for` says otherwise.
+pub const TRANSFER_RETRY_SECONDS_DEFAULT: u64 = 120;
+/// The first wait of a transfer before a request is sent again; it doubles at each attempt.
+pub const TRANSFER_RETRY_WAIT_MS_MIN: u64 = 200;
+/// The longest such wait.
+pub const TRANSFER_RETRY_WAIT_MS_MAX: u64 = 5_000;

@@ -75,6 +75,12 @@ fn of_request(operation: Operation) -> Vec<Shown> {
                 ] }),
             ),
         ],
+        Operation::Restore => vec![shown(
+            JSON,
+            "an_export",
+            "Two entries into an empty store",
+            json!({ "if_applied_revision": 0, "items": [entry("user:1", "Ada", 3, 42), entry("user:2", "Grace", 1, 40)] }),
+        )],
         Operation::ReadMany => vec![shown(JSON, "keys", "Two keys", json!({ "keys": ["user:1", "user:2"] }))],
         _ => Vec::new(),
     }
@@ -95,6 +101,9 @@ fn of_answers(operation: Operation) -> Vec<(&'static str, Shown)> {
                 ("200", shown(JSON, "entries", "The entries, in the order of the items", json!([apple, lemon]))),
                 ("200", shown(JSON, "minimal", "With `Prefer: return=minimal`", json!({ "count": 2, "revision": 42 }))),
             ]
+        }
+        Operation::Restore => {
+            vec![("200", shown(JSON, "restored", "Both are there", json!({ "count": 2, "applied_revision": 42 })))]
         }
         Operation::ReadMany => {
             vec![("200", shown(JSON, "found", "The second key is absent", json!({ "results": [entry("user:1", "Ada", 1, 42), null] })))]

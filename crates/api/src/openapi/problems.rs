@@ -26,7 +26,7 @@ const OF_BACKUPS: &[Kind] = &[Kind::BackupUnderWay, Kind::Unavailable, Kind::Not
 fn kinds(route: &Route) -> Vec<Kind> {
     let operation = route.operation;
     let reads_many = operation == Operation::ReadMany;
-    let takes_body = reads_many || matches!(operation, Operation::PutValue | Operation::BatchPut);
+    let takes_body = reads_many || matches!(operation, Operation::PutValue | Operation::BatchPut | Operation::Restore);
     // A page is asked for at the same path as a key that is named in the query.
     let names_key = matches!(route.resource, Resource::Value | Resource::Keys);
     let takes_query = !matches!(operation, Operation::Livez | Operation::Readyz | Operation::Metrics | Operation::Index);

@@ -112,6 +112,24 @@ pub(crate) struct MinimalAnswer {
     revision: u64,
 }
 
+/// Entries to restore.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RestoreBody {
+    /// The store's last applied revision: 0 in an empty store, then what the last answer said.
+    if_applied_revision: u64,
+    #[schema(min_items = 1, max_items = 10_000)]
+    items: Vec<Entry>,
+}
+
+/// What a restore did.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RestoreAnswer {
+    count: u64,
+    /// The store's last applied revision now.
+    applied_revision: u64,
+}
+
 /// Keys to read.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -12,6 +12,7 @@ mod hardening;
 mod pages;
 mod ranges;
 mod reading_many;
+mod restores;
 mod serving;
 mod support;
 mod values;

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use kvstore_api::{ApiOptions, App, ServeOptions, serve};
 use kvstore_service::{Budget, Limits, Service, Status, Store, StoreError};
 use kvstore_storage::{Checkpoint, ManualClock, open_memory};
-use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, Revision, Scan, Timestamp, WriteBatch};
+use kvstore_types::{
+    Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, Timestamp, WriteBatch,
+};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -337,6 +339,11 @@ impl Store for Faulty {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.gate().await?;
         self.inner.checkpoint().await
+    }
+
+    async fn restore(&self, batch: Arc<RestoreBatch>) -> Result<RestoreOutcome, StoreError> {
+        self.gate().await?;
+        self.inner.restore(batch).await
     }
 
     fn applied_revision(&self) -> Revision {

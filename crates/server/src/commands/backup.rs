@@ -24,8 +24,8 @@ use kvstore_types::{
 use tokio::sync::mpsc::{Sender, channel};
 
 use super::{
+    bar,
     connect::{Server, explain},
-    progress,
 };
 use crate::{
     exit::{BACKUP_HELP, Exit, Fatal},
@@ -61,7 +61,7 @@ impl Backup {
             signal = signals.next() => return Err(cut_short(signal).into()),
         };
         let partial = Partial::make(&self.dir)?;
-        let bar = progress::bytes(None);
+        let bar = bar::bytes(None);
         let received = receive(stream, &partial.0, &bar, signals).await;
         bar.finish_and_clear();
         let (manifest, position) = received?;

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{HumanBytes, ProgressBar};
 use kvstore_storage::{BackupDir, CheckObserver, CheckProgress, Checked, Finding, check_database, check_embedded};
 
-use super::{output, progress};
+use super::{bar, output};
 use crate::exit::{Exit, Fatal};
 
 const HELP: &str = "Exit codes: 0 sound; 2 wrong usage; 3 the directory can't be checked: in use, not ours, of a newer version; 4 damaged.\n\
@@ -34,7 +34,7 @@ impl Check {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let started = Instant::now();
         let dir = self.dir.or(self.data_dir).unwrap_or_default();
-        let mut observer = Observer { bar: progress::items(), findings: 0, failed: None };
+        let mut observer = Observer { bar: bar::items(), findings: 0, failed: None };
         let checked = if BackupDir::is_one(&dir) {
             backup(&dir, &mut observer)
         } else {
@@ -71,7 +71,7 @@ fn backup(dir: &Path, observer: &mut Observer) -> anyhow::Result<Checked> {
             return Ok(Checked::default());
         }
     };
-    let bar = progress::bytes(Some(backup.manifest().bytes()));
+    let bar = bar::bytes(Some(backup.manifest().bytes()));
     let faults = backup.verify(&mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     for fault in faults {

@@ -5,7 +5,7 @@ use std::future::Future;
 use anyhow::Context;
 use clap::Args;
 use kvstore_client::{Client, ClientError, WriteOutcome};
-use kvstore_types::Key;
+use kvstore_types::{IdempotencyKey, Key};
 
 use crate::exit::Exit;
 
@@ -28,9 +28,19 @@ impl Server {
     }
 }
 
+/// Reads nothing, so that a server that is not there, or does not let us in, is said so before a long work begins.
+pub(super) async fn check(client: &Client) -> anyhow::Result<()> {
+    client.read_many(&[]).await.map(drop).map_err(explain)
+}
+
 /// A key from the command line.
 pub(super) fn parse_key(text: &str) -> Result<Key, String> {
     Key::new(text).map_err(|error| error.to_string())
+}
+
+/// An idempotency key from the command line.
+pub(super) fn parse_idempotency_key(text: &str) -> Result<IdempotencyKey, String> {
+    IdempotencyKey::new(text).map_err(|error| error.to_string())
 }
 
 /// Runs a verb: one request after the other, on this thread.
@@ -43,12 +53,16 @@ pub(super) fn explain(error: ClientError) -> anyhow::Error {
     let advice = match (&error, error.status()) {
         (ClientError::Connect { .. }, _) => "start one with `kvstore serve`, or name another with --url or KVSTORE_URL",
         (_, Some(401 | 403)) => "give the server's token in KVSTORE_TOKEN",
+        (ClientError::ConditionFailed { .. }, _) => "read the key again, and decide anew",
+        (_, Some(422)) => "use another --idempotency-key for another write",
+        (_, Some(507)) => "make room on the server's disk, or delete keys",
         (_, Some(421)) => "use a URL that the server knows, or add its name to the server's KVSTORE_ALLOWED_HOSTS",
         (_, Some(429 | 503)) => "try again in a moment",
         (ClientError::Failed { .. }, _) => "look for the request in the server's log",
         _ => return anyhow::Error::msg(error.to_string()),
     };
-    anyhow::anyhow!("{error}; {advice}")
+    // A sentence of the server's goes on here.
+    anyhow::anyhow!("{}; {advice}", error.to_string().trim_end_matches('.'))
 }
 
 /// The same for a write, where the user also has to know what became of it.

@@ -4,11 +4,13 @@ use std::io::Write;
 
 use clap::Args;
 use kvstore_client::DeleteOptions;
-use kvstore_types::{Condition, Key, Revision};
+use kvstore_types::Key;
 
 use super::{
+    conditions::Conditions,
     connect::{Server, explain_write, parse_key},
     get::absent,
+    output::Answer,
 };
 use crate::exit::Exit;
 
@@ -19,9 +21,11 @@ pub(super) struct Delete {
     #[arg(value_parser = parse_key)]
     key: Key,
 
-    /// Only if the key has this revision
-    #[arg(long, value_name = "REVISION")]
-    if_match: Option<u64>,
+    #[command(flatten)]
+    conditions: Conditions,
+
+    #[command(flatten)]
+    answer: Answer,
 
     #[command(flatten)]
     server: Server,
@@ -30,10 +34,13 @@ pub(super) struct Delete {
 impl Delete {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let client = self.server.client()?;
-        let condition = self.if_match.map(|revision| Condition::Revision(Revision(revision)));
-        let options = DeleteOptions { condition, idempotency: None };
+        let options = DeleteOptions { condition: self.conditions.condition(), idempotency: self.conditions.idempotency() };
         if !client.delete(&self.key, &options).await.map_err(explain_write)? {
             return Err(absent(&self.key).into());
+        }
+        if self.answer.is_json() {
+            writeln!(std::io::stdout(), "{}", serde_json::json!({"key": self.key.as_str(), "deleted": true}))?;
+            return Ok(Exit::Ok);
         }
         writeln!(std::io::stdout(), "deleted {:?}", self.key)?;
         Ok(Exit::Ok)

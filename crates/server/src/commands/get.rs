@@ -1,6 +1,9 @@
 //! `kvstore get`: the bytes of a value, or its entry as JSON.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
 use kvstore_types::Key;
 
 use super::{
@@ -16,18 +19,35 @@ pub(super) struct Get {
     #[arg(value_parser = parse_key)]
     key: Key,
 
-    /// Print the whole entry as JSON, not the value's bytes
-    #[arg(long)]
+    /// The form [default: the value's bytes; on a terminal, with control characters escaped]
+    #[arg(long, short, value_name = "FORM")]
+    output: Option<EntryForm>,
+
+    /// Print the whole entry as JSON: the same as `-o json`
+    #[arg(long, conflicts_with = "output")]
     json: bool,
+
+    /// Write the value to a file
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["output", "json"])]
+    file: Option<PathBuf>,
 
     #[command(flatten)]
     server: Server,
 }
 
+/// What of an entry is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EntryForm {
+    /// The value's bytes as they are, on a terminal too
+    Raw,
+    /// The whole entry as JSON
+    Json,
+}
+
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let client = self.server.client()?;
-        if self.json {
+        if self.json || self.output == Some(EntryForm::Json) {
             let entry = client.get(&self.key).await.map_err(explain)?.ok_or_else(|| absent(&self.key))?;
             let mut text = serde_json::to_vec_pretty(&entry)?;
             text.push(b'\n');
@@ -35,7 +55,9 @@ impl Get {
             return Ok(Exit::Ok);
         }
         let entry = client.get_raw(&self.key).await.map_err(explain)?.ok_or_else(|| absent(&self.key))?;
-        if output::to_terminal() {
+        if let Some(file) = &self.file {
+            std::fs::write(file, &entry.value).with_context(|| format!("can't write {}", file.display()))?;
+        } else if output::to_terminal() && self.output.is_none() {
             let mut text = output::escape_lines(&entry.value);
             if !text.ends_with('\n') {
                 text.push('\n');

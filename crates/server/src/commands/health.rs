@@ -1,10 +1,13 @@
 //! `kvstore health`: what the node says of itself.
 
+use std::io::{self, Write};
+
 use clap::Args;
+use serde_json::Value;
 
 use super::{
     connect::{Server, explain},
-    output,
+    output::{self, Answer},
 };
 use crate::exit::Exit;
 
@@ -12,15 +15,40 @@ use crate::exit::Exit;
 #[derive(Debug, Args)]
 pub(super) struct Health {
     #[command(flatten)]
+    answer: Answer,
+
+    #[command(flatten)]
     server: Server,
 }
 
 impl Health {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let health = self.server.client()?.health().await.map_err(explain)?;
+        if output::to_terminal() && !self.answer.is_json() {
+            writeln!(io::stdout(), "{}", lines(&health.document))?;
+            return Ok(if health.healthy { Exit::Ok } else { Exit::Absent });
+        }
         let mut text = serde_json::to_vec_pretty(&health.document)?;
         text.push(b'\n');
         output::print(&text)?;
         Ok(if health.healthy { Exit::Ok } else { Exit::Absent })
+    }
+}
+
+/// The document as lines for a person: each value with the names that lead to it.
+fn lines(document: &Value) -> String {
+    let mut lines = Vec::new();
+    collect(document, "", &mut lines);
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+}
+
+fn collect(value: &Value, name: &str, lines: &mut Vec<(String, String)>) {
+    let named = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(part, value)| collect(value, &named(part), lines)),
+        Value::Array(elements) => elements.iter().enumerate().for_each(|(at, value)| collect(value, &named(&at.to_string()), lines)),
+        Value::String(text) => lines.push((name.to_owned(), output::escape(text.as_bytes()))),
+        other => lines.push((name.to_owned(), other.to_string())),
     }
 }

@@ -68,6 +68,7 @@ impl List {
             page_entries_max: Some(asked.clamp(1, limits::PAGE_ENTRIES_MAX)),
             reverse: self.reverse,
             keys_only: self.keys_only,
+            ..PageQuery::default()
         });
         match form {
             Form::Table => print_table(pages, limit).await?,

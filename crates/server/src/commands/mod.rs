@@ -2,20 +2,29 @@
 //! and some of the data tier, on a directory that no server uses.
 
 mod backup;
+mod bar;
+mod batch;
 mod check;
+mod completions;
+mod compression;
+mod conditions;
 mod config;
 mod connect;
 mod delete;
 mod doctor;
+mod export;
 mod get;
 mod health;
 mod import;
 mod list;
+mod man;
+mod outage;
 mod output;
 mod progress;
 mod put;
 mod restore;
 mod serve;
+mod version;
 
 use clap::{ArgMatches, Parser, Subcommand};
 
@@ -36,13 +45,18 @@ enum Verb {
     Put(put::Put),
     Delete(delete::Delete),
     List(list::List),
+    Batch(batch::Batch),
     Import(import::Import),
+    Export(export::Export),
     Health(health::Health),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
     Config(Box<config::Config>),
     Doctor(Box<doctor::Doctor>),
+    Version(version::Version),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Does what was typed. `matches` knows how each value was given.
@@ -55,8 +69,13 @@ pub(crate) fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
         Verb::Get(verb) => connect::block_on(verb.run()),
         Verb::Put(verb) => connect::block_on(verb.run()),
         Verb::Delete(verb) => connect::block_on(verb.run()),
+        Verb::Batch(verb) => connect::block_on(verb.run()),
+        Verb::Version(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run(),
+        Verb::Man(verb) => verb.run(),
         Verb::List(verb) => connect::block_on(verb.run()),
         Verb::Import(verb) => connect::block_on(verb.run()),
+        Verb::Export(verb) => connect::block_on(verb.run()),
         Verb::Health(verb) => connect::block_on(verb.run()),
         Verb::Backup(verb) => connect::block_on(verb.run()),
         Verb::Restore(verb) => verb.run(),

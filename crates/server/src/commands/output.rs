@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 /// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,8 +18,40 @@ pub(super) enum Form {
     Json,
 }
 
+/// How a verb that has one thing to tell tells it.
+#[derive(Debug, Args)]
+pub(super) struct Answer {
+    /// The form of the answer [default: text]
+    #[arg(long, short, value_name = "FORM")]
+    output: Option<AnswerForm>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AnswerForm {
+    /// A sentence
+    Text,
+    /// A JSON document
+    Json,
+}
+
+impl Answer {
+    pub(super) fn is_json(&self) -> bool {
+        self.output == Some(AnswerForm::Json)
+    }
+}
+
 pub(super) fn to_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// A number with the word for what it counts.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Entries, counted.
+pub(super) fn entries(number: u64) -> String {
+    counted(number, "entry", "entries")
 }
 
 /// Writes to stdout to the last byte.

@@ -1,49 +1,156 @@
-//! How far a long verb is: a bar on a terminal, nothing elsewhere.
+//! How far a transfer is, on stderr: a bar for a person, a line of JSON a second for a program, and nothing where nobody looks.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use clap::ValueEnum;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 
-/// A bar of bytes, hidden where nobody looks. Without a length it counts.
-pub(super) fn bytes(total: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    show(&bar, total.is_some());
-    bar
+/// Between two lines for a program.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shown {
+    /// A bar on a terminal, nothing otherwise
+    Auto,
+    /// A line of JSON per second on stderr
+    Json,
+    /// Nothing
+    None,
 }
 
-/// A bar of items whose number is known about, hidden where nobody looks. Its message is how many bytes they had.
-pub(super) fn items() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:30} {percent:>3} %  {human_pos}/{human_len} records  {msg}  {per_sec}  {eta} left")
-    {
-        bar.set_style(style);
-    }
-    bar
+/// What was moved so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
 }
 
-/// Gives a bar its length, once it is known.
-pub(super) fn set_total(bar: &ProgressBar, total: u64) {
-    bar.set_length(total);
-    show(bar, true);
+/// A transfer's progress.
+pub(super) struct Progress {
+    teller: Teller,
+    total_bytes: Option<u64>,
+    started: Instant,
+    /// What was there when it started: a transfer that is resumed does not begin at nothing, but its rate does.
+    before: Amount,
+    last_line: Instant,
 }
 
-fn show(bar: &ProgressBar, has_length: bool) {
-    let form = if has_length {
-        "{bar:30} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"
-    } else {
-        "{spinner} {bytes}  {bytes_per_sec}  {msg}"
-    };
-    // The form is a constant: should it not parse, the plain bar is shown.
-    if let Ok(style) = ProgressStyle::with_template(form) {
-        bar.set_style(style);
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'a str,
+    entries: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_total: Option<u64>,
+    seconds: f64,
+    entries_per_second: u64,
+    bytes_per_second: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_left: Option<u64>,
+}
+
+impl Progress {
+    pub(super) fn start(shown: Shown, total_bytes: Option<u64>, before: Amount) -> Self {
+        let bar = match (shown, total_bytes) {
+            (Shown::Auto, Some(bytes)) if io::stderr().is_terminal() => ProgressBar::new(bytes),
+            (Shown::Auto, None) if io::stderr().is_terminal() => ProgressBar::no_length(),
+            _ => ProgressBar::hidden(),
+        };
+        if !bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        let form = match total_bytes {
+            Some(_) => "{bar:24} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {msg}  {eta} left",
+            None => "{spinner} {bytes}  {bytes_per_sec}  {msg}  {elapsed}",
+        };
+        // The form is a constant: should it not parse, the plain bar is shown.
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            bar.set_style(style);
+        }
+        bar.set_position(before.bytes);
+        bar.reset_eta();
+        let now = Instant::now();
+        Self { teller: Teller { shown, bar }, total_bytes, started: now, before, last_line: now }
+    }
+
+    /// Takes note of what was moved. To be called at least once a second.
+    pub(super) fn at(&mut self, amount: Amount) {
+        let rate = per_second(amount.entries - self.before.entries, self.started.elapsed());
+        self.teller.bar.set_message(format!("{} entries  {}/s", HumanCount(amount.entries), HumanCount(rate)));
+        self.teller.bar.set_position(amount.bytes);
+        if self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            self.line("progress", amount);
+        }
+    }
+
+    /// The end, well or not.
+    pub(super) fn end(&mut self, amount: Amount) {
+        self.teller.bar.finish_and_clear();
+        self.line("end", amount);
+    }
+
+    /// Who says other things beside the progress.
+    pub(super) fn teller(&self) -> Teller {
+        self.teller.clone()
+    }
+
+    fn line(&self, event: &str, amount: Amount) {
+        if self.teller.shown != Shown::Json {
+            return;
+        }
+        let took = self.started.elapsed();
+        let bytes_per_second = per_second(amount.bytes.saturating_sub(self.before.bytes), took);
+        let left = self.total_bytes.map(|total| total.saturating_sub(amount.bytes)).filter(|_| bytes_per_second > 0);
+        self.teller.json(&Line {
+            event,
+            entries: amount.entries,
+            bytes: amount.bytes,
+            bytes_total: self.total_bytes,
+            seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
+            entries_per_second: per_second(amount.entries.saturating_sub(self.before.entries), took),
+            bytes_per_second,
+            seconds_left: left.map(|left| left.div_ceil(bytes_per_second)),
+        });
+    }
+}
+
+fn per_second(amount: u64, took: Duration) -> u64 {
+    (amount as f64 / took.as_secs_f64().max(0.001)) as u64
+}
+
+/// Says things on stderr without breaking the bar, and as JSON to a program.
+#[derive(Clone)]
+pub(super) struct Teller {
+    shown: Shown,
+    bar: ProgressBar,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    event: &'a str,
+    text: &'a str,
+}
+
+impl Teller {
+    pub(super) fn say(&self, text: &str) {
+        if self.shown == Shown::Json {
+            self.json(&Message { event: "message", text });
+        } else {
+            // Nothing is left to do if stderr is closed.
+            self.bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+        }
+    }
+
+    fn json(&self, line: &impl Serialize) {
+        if let Ok(mut text) = serde_json::to_vec(line) {
+            text.push(b'\n');
+            let _ = io::stderr().write_all(&text);
+        }
     }
 }

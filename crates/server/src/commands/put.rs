@@ -8,10 +8,14 @@ use std::{
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use clap::Args;
-use kvstore_client::PutOptions;
-use kvstore_types::{Condition, Key, Revision, Ttl, limits};
+use kvstore_client::{Entry, PutOptions};
+use kvstore_types::{Key, Ttl, limits};
 
-use super::connect::{Server, explain_write, parse_key};
+use super::{
+    conditions::PutConditions,
+    connect::{Server, explain_write, parse_key},
+    output::Answer,
+};
 use crate::exit::Exit;
 
 /// Store a value
@@ -30,39 +34,31 @@ pub(super) struct Put {
     file: Option<PathBuf>,
 
     #[command(flatten)]
-    options: Conditions,
+    conditions: PutConditions,
 
     /// Let it expire after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = parse_ttl)]
     ttl: Option<Ttl>,
 
     #[command(flatten)]
+    answer: Answer,
+
+    #[command(flatten)]
     server: Server,
-}
-
-/// What must hold of the key.
-#[derive(Debug, Args)]
-struct Conditions {
-    /// Only if the key has this revision
-    #[arg(long, value_name = "REVISION", conflicts_with = "if_absent")]
-    if_match: Option<u64>,
-
-    /// Only if the key is not there
-    #[arg(long)]
-    if_absent: bool,
 }
 
 impl Put {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let client = self.server.client()?;
         let value = self.value()?;
-        let condition = match (self.options.if_match, self.options.if_absent) {
-            (Some(revision), _) => Some(Condition::Revision(Revision(revision))),
-            (None, true) => Some(Condition::Absent),
-            (None, false) => None,
-        };
-        let options = PutOptions { ttl: self.ttl, condition, idempotency: None };
+        let (condition, idempotency) = (self.conditions.condition(), self.conditions.idempotency());
+        let options = PutOptions { ttl: self.ttl, condition, idempotency };
         let answer = client.put(&self.key, value, &options).await.map_err(explain_write)?;
+        if self.answer.is_json() {
+            let entry = Entry { value: None, ..answer.entry };
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&entry)?)?;
+            return Ok(Exit::Ok);
+        }
         let done = if answer.created { "created" } else { "updated" };
         writeln!(std::io::stdout(), "{done} {:?} version {} revision {}", self.key, answer.entry.version, answer.entry.revision)?;
         Ok(Exit::Ok)

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 use kvstore_storage::{BackupDir, restore_embedded};
 
-use super::progress;
+use super::bar;
 use crate::exit::{BACKUP_HELP, Exit, Fatal};
 
 /// Make a data directory from a backup
@@ -29,7 +29,7 @@ pub(super) struct Restore {
 impl Restore {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let backup = BackupDir::open(&self.backup).map_err(Fatal::from)?;
-        let bar = progress::bytes(Some(backup.manifest().bytes()));
+        let bar = bar::bytes(Some(backup.manifest().bytes()));
         let restored = restore_embedded(&backup, &self.data_dir, &mut |bytes| bar.inc(bytes));
         bar.finish_and_clear();
         let restored = restored.map_err(Fatal::from)?;

@@ -20,6 +20,7 @@ mod racing;
 mod ranges;
 mod reading;
 mod report;
+mod restoring;
 mod runner;
 mod versions;
 
@@ -88,6 +89,7 @@ pub fn cases() -> Vec<Case> {
         idempotency::CASES,
         durability::CASES,
         checkpoints::CASES,
+        restoring::CASES,
     ]
     .concat()
 }

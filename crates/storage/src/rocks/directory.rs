@@ -22,7 +22,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use crate::OpenError;
 
 /// The newest format that this version reads and writes.
-const FORMAT: u32 = 1;
+/// The format of data directories that this version writes, and the newest that it reads.
+pub const DATA_FORMAT: u32 = 1;
 /// The first database.
 pub(super) const FIRST: &str = "db-000001";
 
@@ -223,11 +224,11 @@ pub(super) fn holds_foreign_files(root: &Path) -> io::Result<bool> {
 fn check_identity(root: &Path, text: &str) -> Result<String, OpenError> {
     let format = text.lines().find_map(|line| line.strip_prefix("kvstore format ")?.trim().parse::<u32>().ok());
     match format {
-        Some(FORMAT) => {
+        Some(DATA_FORMAT) => {
             let id = text.lines().find_map(|line| line.strip_prefix("id "));
             id.map(|id| id.trim().to_owned()).ok_or_else(|| OpenError::NotOurs(root.to_owned()))
         }
-        Some(found) if found > FORMAT => Err(OpenError::Newer { path: root.to_owned(), found, known: FORMAT }),
+        Some(found) if found > DATA_FORMAT => Err(OpenError::Newer { path: root.to_owned(), found, known: DATA_FORMAT }),
         _ => Err(OpenError::NotOurs(root.to_owned())),
     }
 }
@@ -237,7 +238,7 @@ pub(super) fn new_identity() -> io::Result<(String, String)> {
     let mut id = [0_u8; 16];
     getrandom::fill(&mut id).map_err(io::Error::other)?;
     let id = format!("{:032x}", u128::from_be_bytes(id));
-    Ok((format!("kvstore format {FORMAT}\nid {id}\n"), id))
+    Ok((format!("kvstore format {DATA_FORMAT}\nid {id}\n"), id))
 }
 
 /// A reader finds the old contents or the new, also after a power loss.

@@ -7,6 +7,7 @@ mod apply;
 mod check;
 mod directory;
 mod entry_cache;
+mod from_backup;
 mod generation;
 mod layout;
 mod options;
@@ -20,6 +21,8 @@ mod space;
 mod stats;
 mod wal;
 
+pub use self::directory::DATA_FORMAT;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -27,14 +30,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use kvstore_types::{Entry, Key, Outcome, Page, Projection, Scan, Timestamp, WriteBatch};
+use kvstore_types::{Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Scan, Timestamp, WriteBatch};
 use parking_lot::Mutex;
 
 pub(crate) use self::{
     check::{check_data_dir, check_database},
     directory::identify,
+    from_backup::Restoring,
     read_only::position,
-    restore::Restoring,
 };
 use self::{directory::DataDirectory, generation::Generation, options::Shared, space::Space};
 use crate::{
@@ -44,7 +47,7 @@ use crate::{
 /// The engine.
 pub(crate) struct RocksEngine {
     generation: ArcSwap<Generation>,
-    /// Held by `apply`, `reclaim` and `replace`: contents are not swapped under a write.
+    /// Held by `apply`, `reclaim`, `restore` and `replace`: contents are not swapped under a write.
     writing: Mutex<()>,
     directory: DataDirectory,
     shared: Shared,
@@ -92,6 +95,17 @@ impl Engine for RocksEngine {
     ) -> Result<usize, EngineError> {
         let _turn = self.writing.lock();
         reclaim::reclaim(&self.generation.load(), due, proposed, meta, durability)
+    }
+
+    fn restore(
+        &self,
+        batch: &RestoreBatch,
+        proposed: Timestamp,
+        meta: &[(&str, &[u8])],
+        durability: Durability,
+    ) -> Result<RestoreOutcome, EngineError> {
+        let _turn = self.writing.lock();
+        restore::restore(&self.generation.load(), batch, proposed, meta, durability)
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Reclaimable>, EngineError> {

@@ -1,77 +1,56 @@
-//! Making a data directory from files of another store. Until it is finished it is marked, and no server takes it; after that it is
-//! a store of its own, with an identity that says what it was made from.
+//! Restoring: entries with all their metadata, in one write, into a store that has seen nothing else.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
+use kvstore_types::{RestoreBatch, RestoreOutcome, Revision, Timestamp, evaluate_restore};
+use rocksdb::WriteBatch;
+
+use super::{
+    generation::{Generation, write_error},
+    layout::{self, ENTRIES, EXPIRY, META, POSITION, Placement, Record, VALUES, expiry_key, value_key},
+    options::Shared,
 };
+use crate::{Durability, EngineError, Position, ReadTier};
 
-use super::directory::{self, FIRST, RESTORING};
-use crate::{OpenError, Position};
-
-/// A data directory in the making. Unless it is finished, what was put there goes with it.
-pub(crate) struct Restoring {
-    root: PathBuf,
-    /// It was made for this, so it goes too.
-    made: bool,
-    finished: bool,
-    _lock: File,
-}
-
-impl Restoring {
-    /// Takes a directory that is new or empty, or holds what a restore that was cut short left there.
-    pub(crate) fn begin(root: &Path) -> Result<Self, OpenError> {
-        let unusable = |error: io::Error| OpenError::Unusable { path: root.to_owned(), reason: error.to_string() };
-        let holds_data =
-            root.join("IDENTITY").exists() || (!root.join(RESTORING).exists() && directory::holds_foreign_files(root).map_err(unusable)?);
-        if holds_data {
-            // Whoever has it open would have to be stopped first: that is the better advice.
-            directory::check_free(root)?;
-            return Err(OpenError::HoldsData(root.to_owned()));
+pub(super) fn restore(
+    generation: &Generation,
+    batch: &RestoreBatch,
+    proposed: Timestamp,
+    meta: &[(&str, &[u8])],
+    durability: Durability,
+) -> Result<RestoreOutcome, EngineError> {
+    let current: Vec<_> = batch.items().iter().map(|item| generation.stored_header(&item.key, ReadTier::Disk)).collect::<Result<_, _>>()?;
+    let before = generation.position();
+    let done = evaluate_restore(batch, &current, before.revision, before.stamp, proposed);
+    let position = Position { revision: done.revision, stamp: done.stamp };
+    let mut write = WriteBatch::default();
+    let mut record = Vec::new();
+    for item in &done.entries {
+        Record::encode(&item.header, &item.value, &mut record);
+        write.put_cf(generation.family(ENTRIES)?, &item.key, &record);
+        if Placement::of(item.header.value_len) == Placement::Apart {
+            write.put_cf(generation.family(VALUES)?, value_key(&item.key, item.header.revision), &item.value);
         }
-        let made = !root.exists();
-        fs::create_dir_all(root).map_err(unusable)?;
-        let lock = directory::lock(root)?;
-        let restoring = Self { root: root.to_owned(), made, finished: false, _lock: lock };
-        directory::write_atomically(&root.join(RESTORING), "a restore is under way, or was cut short\n").map_err(unusable)?;
-        let database = restoring.database();
-        if database.exists() {
-            fs::remove_dir_all(&database).map_err(unusable)?;
-        }
-        fs::create_dir(&database).map_err(unusable)?;
-        Ok(restoring)
-    }
-
-    /// Where the files of the database go.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.root.join(FIRST)
-    }
-
-    /// Makes it a data directory, once all files are there and on disk. Gives its identity.
-    pub(crate) fn finish(mut self, from: &str, position: Position) -> io::Result<String> {
-        let (text, id) = directory::new_identity()?;
-        File::open(self.database())?.sync_all()?;
-        directory::write_atomically(&self.root.join("CURRENT"), &format!("{FIRST}\n"))?;
-        let text = format!("{text}restored from {from} at revision {}\n", position.revision);
-        directory::write_atomically(&self.root.join("IDENTITY"), &text)?;
-        fs::remove_file(self.root.join(RESTORING))?;
-        File::open(&self.root)?.sync_all()?;
-        self.finished = true;
-        Ok(id)
-    }
-}
-
-impl Drop for Restoring {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        // Best effort: what stays is marked, and the same restore can be run again.
-        let gone = fs::remove_dir_all(self.database()).is_ok() || !self.database().exists();
-        let _ = fs::remove_file(self.root.join("CURRENT"));
-        if gone && fs::remove_file(self.root.join(RESTORING)).is_ok() && fs::remove_file(self.root.join("LOCK")).is_ok() && self.made {
-            let _ = fs::remove_dir(&self.root);
+        if let Some(at) = item.header.expires_at {
+            write.put_cf(generation.family(EXPIRY)?, expiry_key(&item.key, item.header.revision, at), []);
         }
     }
+    generation.carry(&mut write, meta)?;
+    if write.is_empty() {
+        return Ok(done.outcome);
+    }
+    let request_bytes = generation.request_bytes.lock();
+    write.put_cf(generation.family(META)?, POSITION, layout::encode_position(position, *request_bytes));
+    for item in &done.entries {
+        generation.cache.begin_write(&item.key);
+    }
+    generation.db.write_opt(write, &Shared::write_options(durability == Durability::Synced)).map_err(write_error)?;
+    let mut recent = generation.recent.lock();
+    for item in &done.entries {
+        // Not kept in the cache: nobody has asked for it yet.
+        generation.cache.end_write(&item.key, None);
+        // The position may not have moved: one later makes sure that a header loaded before this is loaded again.
+        recent.note(&item.key, Revision(position.revision.0.saturating_add(1)));
+    }
+    drop(recent);
+    generation.publish(position);
+    Ok(done.outcome)
 }

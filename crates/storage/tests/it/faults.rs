@@ -41,6 +41,14 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::RemembersForEver, &["records_end_after_a_day", "a_replay_does_not_prolong_its_record"]),
     (Fault::CallsRefusalsUnknown, &["shutdown_refuses_writes_as_not_applied"]),
     (Fault::LosesEverythingAtReopening, &["acknowledged_writes_survive_a_reopening", "records_survive_a_reopening"]),
+    (
+        Fault::RestoresAsIfWrittenNow,
+        &[
+            "restored_entries_are_as_they_were",
+            "a_restore_stops_where_something_else_was_written",
+            "what_is_written_after_a_restore_comes_after_it",
+        ],
+    ),
     (Fault::LosesEverythingInACrash, &["acknowledged_writes_survive_a_crash"]),
 ];
 

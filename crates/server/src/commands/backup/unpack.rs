@@ -14,7 +14,7 @@ use kvstore_types::{
 use tar::{Archive, Entries, Entry};
 
 use crate::{
-    commands::progress,
+    commands::bar,
     exit::{Exit, Fatal},
 };
 
@@ -27,7 +27,7 @@ pub(super) fn unpack(archive: impl Read, dir: &Path, bar: &ProgressBar) -> Resul
         BackupFormatError::Damaged(_) => damaged(error.to_string()),
         error => Fatal::new(Exit::DataDir, format!("what the server sends can't be used: {error}")),
     })?;
-    progress::set_total(bar, manifest.bytes());
+    bar::set_total(bar, manifest.bytes());
     let folder = dir.join(FOLDER);
     fs::create_dir(&folder).map_err(|error| unwritable(&folder, &error))?;
     for file in &manifest.files {

@@ -16,7 +16,8 @@ use kvstore_storage::{
     open_memory,
 };
 use kvstore_types::{
-    Applied, Condition, Consistency, Entry, Header, Item, Key, Kind, Mutation, Outcome, Page, Projection, Revision, Scan, WriteBatch,
+    Applied, Condition, Consistency, Entry, Header, Item, Key, Kind, Mutation, Outcome, Page, Projection, RestoreBatch, RestoreOutcome,
+    Revision, Scan, WriteBatch,
 };
 use tokio::sync::Mutex;
 
@@ -56,6 +57,7 @@ pub(super) enum Fault {
     CallsRefusalsUnknown,
     LosesEverythingAtReopening,
     LosesEverythingInACrash,
+    RestoresAsIfWrittenNow,
 }
 
 /// The specification on a clock of its own, behind a fault.
@@ -391,6 +393,19 @@ impl Store for Faulty {
 
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.inner.checkpoint().await
+    }
+
+    async fn restore(&self, batch: Arc<RestoreBatch>) -> Result<RestoreOutcome, StoreError> {
+        if self.has(Fault::RestoresAsIfWrittenNow) {
+            let items = batch.items().iter().map(|item| Item {
+                key: item.key.clone(),
+                mutation: Mutation::Put { value: item.value.clone(), ttl: None },
+                condition: None,
+            });
+            self.inner.write(Arc::new(WriteBatch::new(items.collect(), None).expect("as valid as the batch that it is made of"))).await?;
+            return Ok(RestoreOutcome::Restored { applied: self.inner.applied_revision() });
+        }
+        self.inner.restore(batch).await
     }
 
     fn applied_revision(&self) -> Revision {

@@ -1,0 +1,120 @@
+//! The sink of an export: makes lines of the entries of a page and writes them, on a thread that may wait for the disk.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::Context;
+use kvstore_client::RawPage;
+
+use super::super::{
+    compression::{Compression, Writer},
+    connect::explain,
+    progress::Amount,
+};
+
+/// What a line holds of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What another store needs to have the same value under the same key.
+    Values,
+    /// All of it.
+    Entries,
+}
+
+/// Where the lines go.
+pub(super) enum Target {
+    File(File),
+    Stdout(io::Stdout),
+    Nothing,
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::Nothing => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::Nothing => Ok(()),
+        }
+    }
+}
+
+/// How much was written.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Written {
+    pub(super) fn amount(&self) -> Amount {
+        Amount { entries: self.entries.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+}
+
+/// Writes pages.
+pub(super) struct Sink {
+    writer: Writer<Target>,
+    form: Form,
+    written: Arc<Written>,
+    /// Reused for each line.
+    line: Vec<u8>,
+}
+
+impl Sink {
+    pub(super) fn start(target: Target, compression: Compression, form: Form) -> io::Result<Self> {
+        Ok(Self { writer: compression.writer(target)?, form, written: Arc::default(), line: Vec::new() })
+    }
+
+    pub(super) fn written(&self) -> Arc<Written> {
+        Arc::clone(&self.written)
+    }
+
+    /// Writes a page's entries.
+    pub(super) fn write(mut self, page: &RawPage) -> anyhow::Result<Self> {
+        let entries = page.entries().map_err(explain)?;
+        let mut bytes = 0;
+        for entry in entries.iter() {
+            let line = match self.form {
+                Form::Entries => entry.json().as_bytes(),
+                Form::Values => {
+                    self.line.clear();
+                    entry.write_value(&mut self.line).map_err(explain)?;
+                    &self.line
+                }
+            };
+            self.writer.write_all(line).and_then(|()| self.writer.write_all(b"\n")).context(CANT_WRITE)?;
+            bytes += line.len() as u64 + 1;
+        }
+        self.written.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        self.written.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(self)
+    }
+
+    /// Brings everything to the disk.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        match self.writer.finish().context(CANT_WRITE)? {
+            Target::File(file) => match file.sync_all() {
+                // A device or a pipe has nothing to bring anywhere.
+                Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error).context(CANT_WRITE),
+                _ => Ok(()),
+            },
+            mut other => other.flush().context(CANT_WRITE),
+        }
+    }
+}
+
+const CANT_WRITE: &str = "the entries can't be written; make room, or export to another place";

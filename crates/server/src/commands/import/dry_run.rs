@@ -1,0 +1,42 @@
+//! `import --dry-run`: every line is read and checked, and nothing is sent.
+
+use std::io::{self, Write};
+
+use kvstore_types::limits::IMPORT_FAULTS_SHOWN_MAX;
+use tokio::sync::mpsc::Receiver;
+
+use super::{
+    super::progress::{Amount, Progress, Shown},
+    batcher::{Message, Totals},
+};
+use crate::exit::Exit;
+
+/// Takes the batches and forgets them. Exits with 2 where a line is wrong.
+pub(super) async fn run(mut source: Receiver<Message>, shown: Shown) -> anyhow::Result<Exit> {
+    let mut progress = Progress::start(shown, None, Amount::default());
+    let mut reached = Amount::default();
+    let mut faults = 0;
+    let mut result = Ok(Totals::default());
+    while let Some(message) = source.recv().await {
+        match message {
+            Message::Batch(batch) => {
+                reached = Amount { entries: batch.totals.entries, bytes: batch.stretch.to };
+                progress.at(reached);
+            }
+            Message::Fault { place, reason } if faults < IMPORT_FAULTS_SHOWN_MAX => {
+                faults += 1;
+                progress.teller().say(&format!("{place}: {reason}"));
+            }
+            Message::Fault { .. } => {}
+            Message::Note(text) => progress.teller().say(&text),
+            Message::End(ended) => result = ended,
+        }
+    }
+    progress.end(reached);
+    let Totals { lines, entries, skipped, expired } = result?;
+    if skipped > IMPORT_FAULTS_SHOWN_MAX {
+        progress.teller().say(&format!("{} more lines are wrong", skipped - IMPORT_FAULTS_SHOWN_MAX));
+    }
+    writeln!(io::stdout(), "{lines} read: {entries} would be stored, {expired} had expired, {skipped} can't be stored")?;
+    Ok(if skipped == 0 { Exit::Ok } else { Exit::Error })
+}

@@ -1,0 +1,154 @@
+//! Sending one batch until its outcome is known: again and again while the server is gone, and without the items that it refuses.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::anyhow;
+use kvstore_client::{Client, ClientError, EncodedItems, Problem, WriteOutcome};
+use kvstore_types::{IdempotencyKey, Revision};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{connect::explain, outage::Outage},
+    batcher::{Batch, OnFault},
+};
+
+/// Hex digits of a batch's hash in its idempotency key.
+const HASH_DIGITS: usize = 16;
+
+/// What all batches of an import have in common.
+pub(super) struct Sender {
+    client: Client,
+    outage: Outage,
+    on_fault: OnFault,
+    /// What the idempotency keys begin with.
+    name: String,
+    /// Where entries are restored: what the last batch was answered with, and the next one expects.
+    applied: Option<AtomicU64>,
+    /// Nothing is waited for any more.
+    pub(super) stop: CancellationToken,
+}
+
+/// A batch is stored, less what was refused of it.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    pub(super) refused: Vec<(u64, String)>,
+}
+
+/// A batch is not stored, or nobody knows.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It was given up while the server was away.
+    Stopped,
+    Server(ClientError),
+}
+
+impl Sender {
+    pub(super) fn new(client: Client, outage: Outage, on_fault: OnFault, name: String, applied: Option<u64>) -> Self {
+        Self { client, outage, on_fault, name, applied: applied.map(AtomicU64::new), stop: CancellationToken::new() }
+    }
+
+    /// Where entries are restored: what the next batch expects.
+    pub(super) fn applied(&self) -> Option<u64> {
+        self.applied.as_ref().map(|applied| applied.load(Ordering::Acquire))
+    }
+
+    pub(super) async fn send(&self, batch: &Batch) -> Result<Sent, Failed> {
+        let mut sent = Sent::default();
+        let mut rest: Option<(EncodedItems, Vec<u64>)> = None;
+        for round in 0_u64.. {
+            let (items, lines) = rest.as_ref().map_or((&batch.items, &batch.lines), |(items, lines)| (items, lines));
+            if items.is_empty() {
+                break;
+            }
+            match self.send_patiently(items, &self.key(batch, round)).await {
+                Ok(()) => break,
+                Err(Failed::Server(error)) if self.on_fault == OnFault::Skip => {
+                    let Some(faults) = faults(&error) else { return Err(Failed::Server(error)) };
+                    sent.refused.extend(faults.iter().filter_map(|(at, why)| Some((*lines.get(*at)?, why.clone()))));
+                    let stays = |at: usize| faults.iter().all(|(fault, _)| *fault != at);
+                    let kept = lines.iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, line)| *line).collect();
+                    rest = Some((items.filter(stays), kept));
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// The same for the same batch of the same import, whenever it is sent: a batch that was stored already is not stored again.
+    fn key(&self, batch: &Batch, round: u64) -> String {
+        let hash = batch.stretch.blake3.get(..HASH_DIGITS).unwrap_or_default();
+        format!("{}-{}-{hash}-{round}", self.name, batch.stretch.from)
+    }
+
+    async fn send_patiently(&self, items: &EncodedItems, key: &str) -> Result<(), Failed> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.send_once(items, key).await {
+                Ok(()) => {
+                    self.outage.is_over();
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let Some(wait) = self.outage.wait(&error, attempt) else { return Err(Failed::Server(error)) };
+            attempt += 1;
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Failed::Stopped),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn send_once(&self, items: &EncodedItems, key: &str) -> Result<(), ClientError> {
+        if let Some(applied) = &self.applied {
+            let expected = Revision(applied.load(Ordering::Acquire));
+            let answer = self.client.restore(expected, items).await?;
+            applied.store(answer.applied_revision.0, Ordering::Release);
+            return Ok(());
+        }
+        let key = IdempotencyKey::new(key).map_err(|error| ClientError::BadAnswer(error.to_string()))?;
+        self.client.batch_encoded(items, Some(&key)).await.map(drop)
+    }
+}
+
+/// The items that the server found fault with; `None` where it found fault with anything else.
+fn faults(error: &ClientError) -> Option<Vec<(usize, String)>> {
+    let ClientError::Refused { problem } = error else { return None };
+    let faults: Option<Vec<_>> =
+        problem.errors.iter().map(|fault| Some((position(fault.pointer.as_deref()?)?, fault.detail.clone()))).collect();
+    faults.filter(|faults| !faults.is_empty())
+}
+
+/// The position of an item from a JSON pointer into the batch.
+fn position(pointer: &str) -> Option<usize> {
+    pointer.strip_prefix("/items/")?.split('/').next()?.parse().ok()
+}
+
+impl Failed {
+    pub(super) fn explain(self, batch: &Batch) -> anyhow::Error {
+        let Self::Server(error) = self else { return anyhow!("the import was stopped while the server was away") };
+        if let (Some(faults), ClientError::Refused { problem }) = (faults(&error), &error) {
+            return anyhow!("{}", named(&faults, batch, problem));
+        }
+        let (first, count) = (batch.lines.first().copied().unwrap_or(batch.totals.lines), batch.items.len());
+        let became = match error.outcome() {
+            WriteOutcome::NotApplied => "it was not stored",
+            WriteOutcome::Unknown => "whether it was stored is not known",
+        };
+        anyhow!("the batch of {count} items from {} {first} on failed, {became}: {:#}", batch.unit, explain(error))
+    }
+}
+
+/// The first faults with their lines.
+fn named(faults: &[(usize, String)], batch: &Batch, problem: &Problem) -> String {
+    const SHOWN: usize = 5;
+    let lines =
+        faults.iter().take(SHOWN).map(|(at, why)| format!("{} {}: {why}", batch.unit, batch.lines.get(*at).copied().unwrap_or_default()));
+    let mut text = lines.collect::<Vec<_>>().join("\n  ");
+    if faults.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", faults.len() - SHOWN));
+    }
+    text.push_str(&format!("; the server refused the batch (HTTP {}), and nothing of it is stored", problem.status));
+    text
+}

@@ -1,0 +1,182 @@
+//! The state of an import: what is certainly stored, in a small file, so that an import that broke off can go on.
+//!
+//! It is replaced as a whole, so that a reader finds the old state or the new. Batches after the place that it names may be stored
+//! too: they are sent again under the same idempotency keys.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::{batcher::Totals, input::Input};
+
+const FORMAT: u32 = 1;
+
+/// All that an import needs in order to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    format: u32,
+    /// What the idempotency keys of this import begin with.
+    pub(super) name: String,
+    /// Where the entries went.
+    server: String,
+    /// Whether entries are restored with their metadata.
+    with_metadata: bool,
+    /// The time that expiries are counted from: a batch that is sent again must be the same batch.
+    pub(super) started_at_micros: i64,
+    /// The first stretch of the input that was stored, and the last.
+    head: Option<Stretch>,
+    tail: Option<Stretch>,
+    /// Where entries are restored: what the last batch was answered with, and the next one expects.
+    pub(super) applied_revision: u64,
+    /// What came before the end of the last stretch, and how many of its entries the server refused.
+    totals: Totals,
+    refused: u64,
+}
+
+/// A part of the input, by which it is recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stretch {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) blake3: String,
+}
+
+impl State {
+    pub(super) fn new(server: &str, with_metadata: bool, started_at_micros: i64) -> anyhow::Result<Self> {
+        let random = getrandom::u64().map_err(|error| anyhow!("the system gives no random numbers: {error}"))?;
+        Ok(Self {
+            format: FORMAT,
+            name: format!("import-{random:016x}"),
+            server: server.to_owned(),
+            with_metadata,
+            started_at_micros,
+            head: None,
+            tail: None,
+            applied_revision: 0,
+            totals: Totals::default(),
+            refused: 0,
+        })
+    }
+
+    /// Where in the plain input the next batch begins.
+    pub(super) const fn offset(&self) -> u64 {
+        match &self.tail {
+            Some(tail) => tail.to,
+            None => 0,
+        }
+    }
+
+    /// A stretch is stored, and all before it.
+    pub(super) fn reached(&mut self, stretch: Stretch, totals: Totals, refused: u64) {
+        self.head.get_or_insert_with(|| stretch.clone());
+        self.tail = Some(stretch);
+        self.totals = totals;
+        self.refused += refused;
+    }
+
+    /// What was read up to there, whatever the server said of it.
+    pub(super) const fn read(&self) -> Totals {
+        self.totals
+    }
+
+    /// What became of it.
+    pub(super) fn totals(&self) -> Totals {
+        let Totals { entries, skipped, .. } = self.totals;
+        Totals { entries: entries.saturating_sub(self.refused), skipped: skipped + self.refused, ..self.totals }
+    }
+
+    /// Whether entries are restored with their metadata.
+    pub(super) const fn restores(&self) -> bool {
+        self.with_metadata
+    }
+
+    /// Whether this import may go on: to the same server, in the same way.
+    pub(super) fn check(&self, server: &str, with_metadata: bool) -> anyhow::Result<()> {
+        ensure!(
+            self.server == server,
+            "the import that broke off went to {}, not to {server}; go on there, or start again without --resume",
+            self.server
+        );
+        ensure!(
+            self.with_metadata == with_metadata,
+            "the import that broke off was made {} --with-metadata; go on the same way, or start again without --resume",
+            if self.with_metadata { "with" } else { "without" }
+        );
+        Ok(())
+    }
+
+    /// Brings the input to where the import broke off. It must be the input that was imported so far.
+    pub(super) fn find_place(&self, input: &mut Input) -> anyhow::Result<()> {
+        let (Some(head), Some(tail)) = (&self.head, &self.tail) else { return Ok(()) };
+        let mut same = is_next(input, head)?;
+        if same && tail.from >= head.to {
+            input.skip(tail.from - head.to)?;
+            same = is_next(input, tail)?;
+        }
+        ensure!(
+            same,
+            "the input is not the one whose import broke off: what was stored from it is not there; start again without --resume"
+        );
+        Ok(())
+    }
+}
+
+fn is_next(input: &mut Input, stretch: &Stretch) -> io::Result<bool> {
+    let (hash, whole) = input.hash(stretch.to - stretch.from)?;
+    Ok(whole && hash.to_hex().as_str() == stretch.blake3)
+}
+
+/// Where the state of an import lies.
+#[derive(Debug, Clone)]
+pub(super) struct StateFile(PathBuf);
+
+impl StateFile {
+    pub(super) const fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Beside the input.
+    pub(super) fn beside(input: &Path) -> Self {
+        let mut name = input.as_os_str().to_owned();
+        name.push(".import-state");
+        Self(name.into())
+    }
+
+    /// The state of an import that broke off, if there is one.
+    pub(super) fn load(&self) -> anyhow::Result<Option<State>> {
+        let text = match std::fs::read(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", self.0.display())),
+        };
+        let state: State = serde_json::from_slice(&text).with_context(|| {
+            format!("{} is not the state of an import; name another with --state, or start again without --resume", self.0.display())
+        })?;
+        ensure!(state.format == FORMAT, "{} was written by another version of kvstore; go on with that one", self.0.display());
+        Ok(Some(state))
+    }
+
+    pub(super) fn save(&self, state: &State) -> anyhow::Result<()> {
+        let mut name = self.0.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let saved = (|| {
+            let mut file = File::create(&new)?;
+            file.write_all(&serde_json::to_vec(state)?)?;
+            file.sync_all()?;
+            std::fs::rename(&new, &self.0)
+        })();
+        saved.with_context(|| format!("can't write {}; name a file that can be written with --state", self.0.display()))
+    }
+
+    /// The import is complete.
+    pub(super) fn remove(&self) {
+        // Without it there is nothing to go on with, which is right; left behind, it would only be confirmed again.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
