@@ -18,6 +18,7 @@ pub(super) struct Space {
     /// The database could only be opened for reading.
     read_only: bool,
     started: Instant,
+    /// The last answer; before the first one, as much as could be.
     free: AtomicU64,
     /// When `free` was asked, in milliseconds since `started`; 0 for never.
     asked: AtomicU64,
@@ -25,7 +26,7 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn new(path: PathBuf, floor_bytes: u64, read_only: bool) -> Self {
-        Self { path, floor_bytes, read_only, started: Instant::now(), free: AtomicU64::new(0), asked: AtomicU64::new(0) }
+        Self { path, floor_bytes, read_only, started: Instant::now(), free: AtomicU64::new(u64::MAX), asked: AtomicU64::new(0) }
     }
 
     pub(super) fn room(&self) -> Room {
@@ -45,7 +46,7 @@ impl Space {
         let is_fresh = asked != 0 && now.saturating_sub(asked) < FRESH.as_millis() as u64;
         // Of several that find it stale, one asks.
         if is_fresh || self.asked.compare_exchange(asked, now, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return if asked == 0 { u64::MAX } else { self.free.load(Ordering::Relaxed) };
+            return self.free.load(Ordering::Relaxed);
         }
         match rustix::fs::statvfs(&self.path) {
             Ok(disk) => {
@@ -58,5 +59,19 @@ impl Space {
                 self.free.load(Ordering::Relaxed)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes that came while the first answer was still awaited were refused: the disk was taken for full.
+    #[test]
+    fn a_disk_that_another_write_is_asking_about_is_not_taken_for_full() {
+        let space = Space::new("/".into(), 1, false);
+        // Another thread has begun to ask, and has no answer yet.
+        space.asked.store(1, Ordering::Relaxed);
+        assert_eq!(space.room(), Room::Enough);
     }
 }
