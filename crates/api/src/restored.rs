@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use kvstore_types::{BatchError, Header, Key, RestoreBatch, RestoreItem, Revision, Timestamp, limits::BATCH_ITEMS_MAX};
+use kvstore_types::{
+    BatchError, Header, Key, RESTORED_NUMBER_MAX, RestoreBatch, RestoreItem, Revision, Timestamp, limits::BATCH_ITEMS_MAX,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -28,6 +30,10 @@ pub(crate) fn parse_restore(body: &[u8]) -> Result<RestoreBatch, Problem> {
 fn batch(text: &str, faults: &mut Faults) -> Option<RestoreBatch> {
     let [expected, items] = json::members(text, "", &["if_applied_revision", "items"], faults)?;
     let expected: Option<u64> = required(expected, "", "if_applied_revision", "a revision", faults);
+    if expected.is_some_and(|revision| revision > RESTORED_NUMBER_MAX) {
+        faults.push("/if_applied_revision", format!("a revision is a whole number up to {RESTORED_NUMBER_MAX}"));
+        return None;
+    }
     let Some(items) = items else {
         faults.push("/items", "the member is missing");
         return None;

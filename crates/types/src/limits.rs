@@ -90,6 +90,8 @@ pub const BACKUP_PIECE_BYTES: usize = 256 << 10;
 pub const BACKUP_PIECES_MAX: usize = 4;
 /// How fast a backup is sent unless the client asks for another rate, in MiB per second: writers must not feel it.
 pub const BACKUP_RATE_MB_DEFAULT: u64 = 64;
+/// The highest rate that can be asked for.
+pub const BACKUP_RATE_MB_MAX: u64 = 1_000_000;
 /// Files in one backup.
 pub const BACKUP_FILES_MAX: usize = 1_000_000;
 /// Bytes of a backup's list of files, and of its list of checksums.

@@ -79,7 +79,7 @@ fn of_request(operation: Operation) -> Vec<Shown> {
             JSON,
             "an_export",
             "Two entries into an empty store",
-            json!({ "if_applied_revision": 0, "items": [entry("user:1", "Ada", 3, 42), entry("user:2", "Grace", 1, 40)] }),
+            json!({ "if_applied_revision": 0, "items": [entry("restored:1", "Ada", 3, 42), entry("restored:2", "Grace", 1, 40)] }),
         )],
         Operation::ReadMany => vec![shown(JSON, "keys", "Two keys", json!({ "keys": ["user:1", "user:2"] }))],
         _ => Vec::new(),

@@ -117,6 +117,7 @@ pub(crate) struct MinimalAnswer {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RestoreBody {
     /// The store's last applied revision: 0 in an empty store, then what the last answer said.
+    #[schema(maximum = 9_007_199_254_740_992_i64)]
     if_applied_revision: u64,
     #[schema(min_items = 1, max_items = 10_000)]
     items: Vec<Entry>,
@@ -273,7 +274,7 @@ pub(crate) struct RangeOptions {
 #[into_params(parameter_in = Query)]
 pub(crate) struct BackupOptions {
     /// How fast it is sent, in MiB per second; 0 for as fast as it can be.
-    #[param(minimum = 0, default = 64, required = false, nullable = false)]
+    #[param(minimum = 0, maximum = 1_000_000, default = 64, required = false, nullable = false)]
     rate_mb: Option<u32>,
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use http::{HeaderValue, StatusCode, header};
-use kvstore_types::limits::BACKUP_RATE_MB_DEFAULT;
+use kvstore_types::limits::{BACKUP_RATE_MB_DEFAULT, BACKUP_RATE_MB_MAX};
 
 use crate::{
     api::Api,
@@ -41,6 +41,6 @@ pub(crate) async fn backup(api: &Api, request: Request) -> Result<Response, Prob
 }
 
 fn rate_mb(text: &str) -> Result<u64, Problem> {
-    let rate = text.parse::<u32>().map_err(|_| bad("rate_mb is a whole number of MiB per second; 0 stands for no limit.".to_owned()))?;
-    Ok(rate.into())
+    let rate = text.parse().ok().filter(|rate| *rate <= BACKUP_RATE_MB_MAX);
+    rate.ok_or_else(|| bad(format!("rate_mb is a whole number of MiB per second, up to {BACKUP_RATE_MB_MAX}; 0 stands for no limit.")))
 }
