@@ -1,9 +1,9 @@
 //! The check of the log without the cut: for databases that must stay as they are. `check` is for those that are about to be opened
 //! for writing.
 
-use std::{fs::File, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::{Tail, WalError, judge, log_files, refuse_what_follows, scan};
+use super::{Tail, WalError};
 
 /// Damage at the end of the log with nothing valid after it: what `check` would cut off.
 #[derive(Debug)]
@@ -25,17 +25,6 @@ pub(crate) struct End {
 /// # Errors
 /// As for `check`.
 pub(crate) fn inspect(db_dir: &Path) -> Result<Option<End>, WalError> {
-    let mut tail = None;
-    for path in log_files(db_dir)? {
-        let io = |source| WalError::Io { file: path.clone(), source };
-        let file = File::open(&path).map_err(io)?;
-        let scan = scan::scan(&file).map_err(io)?;
-        if scan.length > 0 {
-            refuse_what_follows(tail.as_ref(), &path)?;
-        }
-        if let Some(damage) = judge(&path, &file, &scan)? {
-            tail = Some((path, damage));
-        }
-    }
+    let tail = super::read(db_dir)?.tail;
     Ok(tail.map(|(file, Tail { record, length, reason, torn, .. })| End { file, offset: record, bytes: length - record, torn, reason }))
 }

@@ -82,25 +82,35 @@ pub(crate) enum WalError {
 /// [`WalError::Damaged`] where valid data follows the damage; then no file was changed. [`WalError::Io`] where a file could not be
 /// read, copied or cut.
 pub(crate) fn check(db_dir: &Path, set_aside_dir: &Path) -> Result<Checked, WalError> {
-    let mut checked = Checked { records: 0, bytes: 0, cut: None };
-    let mut tail = None;
+    let Logs { records, bytes, tail } = read(db_dir)?;
+    let cut = tail.map(|(path, damage)| cut::cut(db_dir, set_aside_dir, path, &damage)).transpose()?;
+    Ok(Checked { records, bytes, cut })
+}
+
+/// What the log files of a database hold, and the damage at their end, if there is any. No file is changed.
+struct Logs {
+    records: u64,
+    bytes: u64,
+    tail: Option<(PathBuf, Tail)>,
+}
+
+/// Reads every log file, oldest first, and refuses damage that is followed by valid data.
+fn read(db_dir: &Path) -> Result<Logs, WalError> {
+    let mut logs = Logs { records: 0, bytes: 0, tail: None };
     for path in log_files(db_dir)? {
         let io = |source| WalError::Io { file: path.clone(), source };
         let file = File::open(&path).map_err(io)?;
         let scan = scan::scan(&file).map_err(io)?;
         if scan.length > 0 {
-            refuse_what_follows(tail.as_ref(), &path)?;
+            refuse_what_follows(logs.tail.as_ref(), &path)?;
         }
-        checked.records += scan.records;
-        checked.bytes += scan.kept();
+        logs.records += scan.records;
+        logs.bytes += scan.kept();
         if let Some(damage) = judge(&path, &file, &scan)? {
-            tail = Some((path, damage));
+            logs.tail = Some((path, damage));
         }
     }
-    if let Some((path, damage)) = tail {
-        checked.cut = Some(cut::cut(db_dir, set_aside_dir, path, &damage)?);
-    }
-    Ok(checked)
+    Ok(logs)
 }
 
 /// Damage at the end of one file, with nothing valid after it in that file.
