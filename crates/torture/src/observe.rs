@@ -5,14 +5,13 @@ use std::time::Instant;
 use anyhow::Context as _;
 use kvstore_client::{Client, PageQuery};
 
-use crate::verify::{Contents, Seen};
+use crate::verify::{Contents, Reading, Seen};
 use crate::workload::request;
 
 /// Everything that the store holds.
 pub(crate) struct Look {
     pub(crate) contents: Contents,
-    /// When the reading began.
-    pub(crate) at: Instant,
+    pub(crate) during: Reading,
 }
 
 /// One key of so many is read alone too.
@@ -20,7 +19,7 @@ const SAMPLE: usize = 8;
 
 /// Reads all pages, and a sample of keys one by one.
 pub(crate) async fn look(client: &Client) -> anyhow::Result<Look> {
-    let at = Instant::now();
+    let began = Instant::now();
     let mut contents = Contents::new();
     let mut pages = client.pages(&PageQuery { page_entries_max: Some(100), ..PageQuery::default() });
     while let Some(page) = pages.next_page().await.context("reading a page")? {
@@ -31,9 +30,10 @@ pub(crate) async fn look(client: &Client) -> anyhow::Result<Look> {
             anyhow::ensure!(again.is_none(), "the pages name {:?} twice", entry.key.as_str());
         }
     }
+    let during = Reading { began, ended: Instant::now() };
     for (name, seen) in contents.iter().filter(|(_, seen)| !seen.expires).step_by(SAMPLE) {
         let value = request::get(client, name).await?;
         anyhow::ensure!(value.as_ref() == Some(&seen.value), "{name:?} read alone is not what the page said");
     }
-    Ok(Look { contents, at })
+    Ok(Look { contents, during })
 }

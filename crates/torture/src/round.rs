@@ -70,7 +70,7 @@ impl Rounds {
     /// Compares the store after its restart with what was asked for, then repeats idempotent requests.
     pub(crate) async fn check(&mut self, client: &Client, round: u32, ops: &[Op]) -> anyhow::Result<()> {
         let look = observe::look(client).await.with_context(|| format!("reading the store after crash {round}"))?;
-        let faults = verify(&self.before, ops, &look.contents, look.at);
+        let faults = verify(&self.before, ops, &look.contents, look.during);
         self.faults.extend(faults.iter().map(|fault| format!("crash {round}: {fault}")));
         self.before = self.before.after(ops, &look.contents);
         let repeats = repeat::repeat(client, &self.journal, ops, &look.contents).await?;

@@ -42,6 +42,7 @@ impl Generation {
     /// Checks the log, then opens the database.
     pub(super) fn open(path: &Path, damaged: &Path, shared: &Shared) -> Result<Self, OpenError> {
         let checked = wal::check(path, damaged).map_err(|error| OpenError::Damaged(error.to_string()))?;
+        tracing::debug!(records = checked.records, bytes = checked.bytes, "the log was checked");
         let (db, read_only) = open_db(path, shared)?;
         let stored = db
             .cf_handle(META)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Before, Fault, FaultKind, Request, Seen, Settled};
+use super::{Before, Fault, FaultKind, Reading, Request, Seen, Settled};
 use crate::journal::{Answer, Change};
 use crate::value;
 
@@ -12,7 +12,7 @@ pub(crate) struct History<'a> {
     pub(crate) before: &'a Before,
     pub(crate) requests: &'a [Request<'a>],
     pub(crate) settled: &'a Settled,
-    pub(crate) seen_at: Instant,
+    pub(crate) during: Reading,
 }
 
 /// How late an expiry may be noticed.
@@ -117,7 +117,8 @@ impl History<'_> {
         let (Some(Change::Put { ttl: Some(ttl), .. }), Answer::Applied { completed_at, .. }) = (author.change(), author.op.answer) else {
             return;
         };
-        let age = self.seen_at.saturating_duration_since(completed_at);
+        // It was seen then or later.
+        let age = self.during.began.saturating_duration_since(completed_at);
         if age > ttl + EXPIRY_SLACK {
             faults.push(self.fault(
                 FaultKind::Resurrected,
@@ -128,7 +129,7 @@ impl History<'_> {
 
     /// Everything that was there must have been deleted, or have expired.
     fn check_absent(&self, faults: &mut Vec<Fault>) {
-        let removed = self.requests.iter().any(|request| request.may_remove(self.seen_at));
+        let removed = self.requests.iter().any(|request| request.may_remove(self.during.ended));
         if let Some(old) = self.old().filter(|old| !removed && !old.expires) {
             faults.push(self.fault(FaultKind::Lost, format!("revision {} was there before, and nothing removed it", old.revision)));
         }
@@ -141,7 +142,7 @@ impl History<'_> {
 
     /// Whether `remover` may have come after `put` and left the key absent.
     fn explains_absence(&self, remover: &Request<'_>, put: &Request<'_>, revision: u64) -> bool {
-        if !remover.may_remove(self.seen_at) {
+        if !remover.may_remove(self.during.ended) {
             return false;
         }
         if remover.is_delete() {
@@ -173,9 +174,9 @@ impl Request<'_> {
         }
     }
 
-    /// Whether it can have left the key absent by `seen_at`: a delete, or a put that may have expired.
-    fn may_remove(&self, seen_at: Instant) -> bool {
-        let expired = |ttl: Duration| ttl < SHORT_LIFE && seen_at.saturating_duration_since(self.op.invoked_at) >= ttl;
+    /// Whether it can have left the key absent by this moment: a delete, or a put that may have expired.
+    fn may_remove(&self, by: Instant) -> bool {
+        let expired = |ttl: Duration| ttl < SHORT_LIFE && by.saturating_duration_since(self.op.invoked_at) >= ttl;
         match (self.op.answer, self.change()) {
             (Answer::NotApplied, _) | (_, None | Some(Change::Put { ttl: None, .. })) => false,
             (_, Some(Change::Delete)) => true,

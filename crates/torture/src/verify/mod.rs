@@ -30,6 +30,13 @@ pub(crate) struct Seen {
 /// Every key that is there.
 pub(crate) type Contents = BTreeMap<String, Seen>;
 
+/// When the store was read, page by page: each key was seen at some moment in between, and which one is not known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+}
+
 /// What is known from before the requests.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Before {
@@ -92,15 +99,15 @@ impl Before {
     }
 }
 
-/// Compares what is there `now`, seen at `seen_at`, with everything that was asked for since `before`.
-pub(crate) fn verify(before: &Before, ops: &[Op], now: &Contents, seen_at: Instant) -> Vec<Fault> {
+/// Compares what is there `now`, as it was read, with everything that was asked for since `before`.
+pub(crate) fn verify(before: &Before, ops: &[Op], now: &Contents, during: Reading) -> Vec<Fault> {
     let mut faults = Vec::new();
     let settled = settle(before, ops, now, &mut faults);
     let keys: BTreeSet<&str> = journal::keys(ops).into_iter().chain(before.contents.keys().chain(now.keys()).map(String::as_str)).collect();
     let by_key = by_key(ops);
     for name in keys {
         let requests = by_key.get(name).map_or(&[][..], Vec::as_slice);
-        let key = key::History { name, before, requests, settled: &settled, seen_at };
+        let key = key::History { name, before, requests, settled: &settled, during };
         key.check_now(now.get(name), &mut faults);
         order::check(&key, &mut faults);
     }
