@@ -10,9 +10,6 @@ use super::{distribution::Distribution, run::Outcome, tally::Lane, workload::Wor
 
 /// Columns of the longest bar of the histogram.
 const BAR_COLUMNS: u64 = 40;
-/// Columns that a table takes at least: a terminal that does not know its width says 0.
-const TABLE_COLUMNS_MIN: u16 = 80;
-
 /// What a run is told by.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -175,10 +172,8 @@ impl Report {
 
     fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        if table.width().is_none_or(|columns| columns < TABLE_COLUMNS_MIN) {
-            table.set_width(TABLE_COLUMNS_MIN);
-        }
+        // Columns of numbers are never broken into lines.
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(["OPERATION", "COUNT", "PER S", "P50", "P95", "P99", "P99.9", "MAX", "ERRORS"]);
         table.add_rows(self.kinds.iter().map(|(name, kind)| kind.row(name)));
         for column in table.column_iter_mut().skip(1) {
@@ -262,4 +257,57 @@ fn per_second(count: u64, took: Duration) -> f64 {
 
 fn rounded(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            operation::Failure,
+            tally::{Done, Tally},
+            workload::Kind,
+        },
+        *,
+    };
+
+    fn report(results: Vec<Result<Done, Failure>>) -> Report {
+        let mut tally = Tally::new(Workload::F.mix()).expect("room");
+        for result in results {
+            tally.add(Kind::ReadModifyWrite, Duration::from_millis(3), result);
+        }
+        let head = Head {
+            url: "http://here".into(),
+            workload: Workload::F,
+            distribution: Distribution::Zipfian,
+            records: 10,
+            value_bytes: 100,
+            connections: 4,
+            seed: 1,
+            pacing: Pacing::Closed,
+            rate: None,
+            interrupted: false,
+            load: None,
+        };
+        Report::new(head, &Outcome { tally, took: Duration::from_secs(2), unsent: 7 })
+    }
+
+    #[test]
+    fn a_run_in_which_all_failed_is_told_apart_and_says_why() {
+        let failure = || Err(Failure { kind: "HTTP 503".into(), text: "too busy".into(), retries: 0 });
+        let failed = report(vec![failure(), failure()]);
+        let text = failed.text(true);
+        assert!(failed.all_failed() && text.contains("2 × HTTP 503 (read-modify-write), first: too busy"), "{text}");
+        assert!(text.contains("7 operations were due and never sent"), "{text}");
+        let some = report(vec![failure(), Ok(Done { retries: 3, entries: 0 })]);
+        let text = some.text(true);
+        assert!(!some.all_failed() && text.contains("3 retries") && text.contains("2.05 ms to 4.10 ms  █"), "{text}");
+        assert!(!some.text(false).contains('█'), "a histogram where nobody looks");
+        assert!(!report(Vec::new()).all_failed(), "nothing was tried");
+    }
+
+    #[test]
+    fn times_have_the_unit_that_suits_them() {
+        let shown = [0, 999, 1_000, 9_990, 12_345, 2_345_000].map(micros);
+        assert_eq!(shown, ["0 µs", "999 µs", "1.00 ms", "9.99 ms", "12 ms", "2.35 s"]);
+    }
 }
