@@ -58,7 +58,7 @@ impl Plan {
             let random = StdRng::seed_from_u64(self.seed.wrapping_add(number));
             workers.spawn(work(self.clone(), client.clone(), Arc::clone(&pace), Arc::clone(&tally), random));
         }
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
         let mut looked = Instant::now();
         loop {
             tokio::select! {
