@@ -51,9 +51,7 @@ fn show(bar: &ProgressBar, has_length: bool) {
 /// A bar of records that are `doing` something, hidden where nobody looks.
 pub(super) fn counted(total: u64, doing: &'static str) -> ProgressBar {
     let bar = items();
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg}  {bar:30} {percent:>3} %  {human_pos}/{human_len} records  {per_sec}  {eta} left")
-    {
+    if let Ok(style) = ProgressStyle::with_template("{msg}  {bar:30} {percent:>3} %  {human_pos}/{human_len} records") {
         bar.set_style(style);
     }
     bar.set_length(total);
