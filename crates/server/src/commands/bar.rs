@@ -47,3 +47,23 @@ fn show(bar: &ProgressBar, has_length: bool) {
         bar.set_style(style);
     }
 }
+
+/// A bar of records that are `doing` something, hidden where nobody looks.
+pub(super) fn counted(total: u64, doing: &'static str) -> ProgressBar {
+    let bar = items();
+    if let Ok(style) = ProgressStyle::with_template("{msg}  {bar:30} {percent:>3} %  {human_pos}/{human_len} records") {
+        bar.set_style(style);
+    }
+    bar.set_length(total);
+    bar.set_message(doing);
+    bar
+}
+
+/// A bar whose message says it all, hidden where nobody looks.
+pub(super) fn message() -> ProgressBar {
+    let bar = items();
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}

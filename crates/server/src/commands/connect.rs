@@ -48,6 +48,13 @@ pub(super) fn block_on(verb: impl Future<Output = anyhow::Result<Exit>>) -> anyh
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?.block_on(verb)
 }
 
+/// Runs a verb that keeps many requests under way. Half of the processors are left to others: a server may run here too.
+pub(super) fn block_on_many(verb: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let threads = std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).enable_all().build().context("the runtime can't be started")?.block_on(verb)
+}
+
 /// An error with what to do next.
 pub(super) fn explain(error: ClientError) -> anyhow::Error {
     let advice = match (&error, error.status()) {

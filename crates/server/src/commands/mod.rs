@@ -4,6 +4,7 @@
 mod backup;
 mod bar;
 mod batch;
+mod bench;
 mod check;
 mod completions;
 mod compression;
@@ -46,6 +47,7 @@ enum Verb {
     Delete(delete::Delete),
     List(list::List),
     Batch(batch::Batch),
+    Bench(bench::Bench),
     Import(import::Import),
     Export(export::Export),
     Health(health::Health),
@@ -77,6 +79,7 @@ pub(crate) fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
         Verb::Import(verb) => connect::block_on(verb.run()),
         Verb::Export(verb) => connect::block_on(verb.run()),
         Verb::Health(verb) => connect::block_on(verb.run()),
+        Verb::Bench(verb) => connect::block_on_many(verb.run()),
         Verb::Backup(verb) => connect::block_on(verb.run()),
         Verb::Restore(verb) => verb.run(),
         Verb::Doctor(verb) => connect::block_on(verb.run()),

@@ -1,6 +1,7 @@
 //! The binary as a user meets it, and the rules of the tree that no compiler checks.
 
 mod backup;
+mod bench;
 mod browser;
 mod check;
 mod chromium;

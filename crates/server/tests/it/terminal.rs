@@ -66,3 +66,13 @@ fn a_table_says_that_there_is_more() {
     assert!(shown.contains("k099") && !shown.contains("k100") && shown.contains("there are more"), "{shown}");
     server.stop();
 }
+
+#[test]
+fn a_benchmark_shows_how_it_goes_and_how_latencies_lie() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let shown = on_a_terminal(&server, "bench --seconds 1 --records 1000");
+    assert!(shown.contains("operations/s now, p99 ") && shown.contains("loading"), "{shown:?}");
+    assert!(shown.contains('█') && shown.contains(" µs to "), "{shown:?}");
+    server.stop();
+}
