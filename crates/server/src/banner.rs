@@ -22,7 +22,7 @@ impl Banner<'_> {
         // Writing to a String can't fail.
         let _ = writeln!(text, "kvstore {} is serving", env!("CARGO_PKG_VERSION"));
         let _ = writeln!(text, "  API      {root}/kv-store/v1/");
-        let _ = writeln!(text, "  schema   {root}/kv-store/schema/");
+        let _ = writeln!(text, "  docs     {root}/   schema {root}/kv-store/schema/");
         let _ = writeln!(text, "  health   {root}/kv-store/v1/health/   metrics {root}/metrics");
         let _ = writeln!(text, "  data     {} (memory budget {} MiB)", self.data_dir.display(), self.memory_mb);
         let _ = writeln!(

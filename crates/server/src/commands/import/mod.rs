@@ -122,6 +122,8 @@ impl Import {
         let progress = Progress::start(self.progress, bytes, before);
         if resumed {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
+        } else if self.resume {
+            progress.teller().say("no import of this input broke off: beginning at its start");
         }
         if let Some(beside) = file.as_ref().filter(|_| self.state.is_none())
             && let Err(error) = beside.save(&state)
