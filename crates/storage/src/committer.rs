@@ -317,7 +317,7 @@ impl<E: Engine> Worker<E> {
         if !claim.change_to(TAKEN) {
             return Ok(());
         }
-        let outcome = self.engine.restore(&batch, self.time.now(), &[], Durability::Synced);
+        let outcome = self.engine.restore(&batch, self.time.clock(), &[], Durability::Synced);
         self.time.reached(self.engine.position().stamp);
         let failure = outcome.as_ref().err().filter(|error| matches!(error, EngineError::Write(_))).map(ToString::to_string);
         // A caller that went away does not need its answer.

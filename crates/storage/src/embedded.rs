@@ -38,6 +38,11 @@ impl StoreTime {
         Timestamp::from_micros(self.seen.fetch_max(now, Ordering::AcqRel).max(now))
     }
 
+    /// What the clock says, whatever stamps were given.
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Takes note of a stamp that was given: stamps run ahead of a clock that stands, and reads must not fall behind writes.
     pub(crate) fn reached(&self, stamp: Timestamp) {
         self.seen.fetch_max(stamp.as_micros(), Ordering::AcqRel);

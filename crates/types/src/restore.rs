@@ -145,6 +145,7 @@ pub struct RestoreEvaluation<'a> {
 ///
 /// A batch whose entries are all there already is answered as restored whatever revision it expects, so that a caller who does not
 /// know what became of it can send it again. An entry that has expired counts as there where it is not: it may have been reclaimed.
+/// `proposed` must be the clock's own time: measured from stamps, entries from the future could lead store time on step by step.
 #[must_use]
 pub fn evaluate_restore<'a>(
     batch: &'a RestoreBatch,
@@ -157,25 +158,27 @@ pub fn evaluate_restore<'a>(
     let nothing = |outcome| RestoreEvaluation { outcome, entries: Vec::new(), revision, stamp };
     let now = stamp.max(proposed);
     let there = |item: &RestoreItem, stored: &Option<Header>| match stored {
-        Some(header) => header.revision == item.header.revision,
+        // Every store counts its revisions from 1: the same number alone would not show that it is the same entry.
+        Some(header) => *header == item.header,
         None => !item.header.is_live(now),
     };
     let pairs = || batch.items.iter().zip(current);
     if batch.expected != revision {
-        let repeated = pairs().all(|(item, stored)| there(item, stored));
+        // One at least must be stored: entries that have all expired would prove nothing of what was restored here.
+        let repeated = pairs().all(|(item, stored)| there(item, stored)) && current.iter().any(Option::is_some);
         return nothing(if repeated {
             RestoreOutcome::Restored { applied: revision }
         } else {
             RestoreOutcome::Moved { applied: revision }
         });
     }
-    let occupied = pairs().enumerate().filter(|(_, (item, stored))| stored.is_some_and(|header| header.revision != item.header.revision));
+    let occupied = pairs().enumerate().filter(|(_, (item, stored))| stored.is_some_and(|header| header != item.header));
     let occupied: Vec<_> = occupied.map(|(index, (_, stored))| FailedCondition { index, current: *stored }).collect();
     if !occupied.is_empty() {
         return nothing(RestoreOutcome::Occupied(occupied));
     }
     // Store time never goes back: an entry from the far future would take it along for ever.
-    let latest = now.plus_seconds(CLOCK_JUMP_SECONDS_MAX);
+    let latest = stamp.max(proposed.plus_seconds(CLOCK_JUMP_SECONDS_MAX));
     let ahead: Vec<_> = pairs().enumerate().filter(|(_, (item, _))| item.header.updated_at > latest).map(|(index, _)| index).collect();
     if !ahead.is_empty() {
         return nothing(RestoreOutcome::Ahead(ahead));
@@ -228,11 +231,35 @@ mod tests {
         assert_eq!(decide(&batch, &all, 9).outcome, RestoreOutcome::Restored { applied: Revision(9) });
         assert!(decide(&batch, &all, 9).entries.is_empty());
         assert_eq!(decide(&batch, &[Some(one.header), None], 9).outcome, RestoreOutcome::Moved { applied: Revision(9) });
+        let none_stored = decide(&batch, &[None, None], 9).outcome;
+        assert_eq!(none_stored, RestoreOutcome::Moved { applied: Revision(9) });
+        let same_number = Header { version: 2, ..one.header };
+        assert_eq!(decide(&batch, &[Some(same_number), all[1]], 9).outcome, RestoreOutcome::Moved { applied: Revision(9) });
         let other = Header { revision: Revision(1), ..one.header };
         match decide(&batch, &[None, Some(other)], 0).outcome {
             RestoreOutcome::Occupied(failed) => assert_eq!(failed, [FailedCondition { index: 1, current: Some(other) }]),
             outcome => panic!("{outcome:?}"),
         }
+    }
+
+    /// A batch of expired entries was taken for a repeat in a store that had never seen them, and opened it for the next batch.
+    #[test]
+    fn expired_entries_alone_are_no_repeat() {
+        let mut expired = item("a", 9);
+        expired.header.expires_at = Some(Timestamp::from_micros(3));
+        let batch = batch(0, vec![expired]);
+        assert_eq!(decide(&batch, &[None], 5_000).outcome, RestoreOutcome::Moved { applied: Revision(5_000) });
+    }
+
+    /// Each batch could move store time on by an hour, and the next was measured from there.
+    #[test]
+    fn entries_from_the_future_do_not_lead_store_time_on() {
+        let ahead = NOW.plus_seconds(CLOCK_JUMP_SECONDS_MAX);
+        let mut further = item("b", 10);
+        further.header.updated_at = ahead.plus_seconds(CLOCK_JUMP_SECONDS_MAX);
+        let batch = batch(9, vec![further]);
+        let done = evaluate_restore(&batch, &[None], Revision(9), ahead, NOW);
+        assert_eq!(done.outcome, RestoreOutcome::Ahead(vec![0]));
     }
 
     #[test]

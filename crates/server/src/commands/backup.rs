@@ -8,6 +8,7 @@ mod unpack;
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -80,10 +81,20 @@ fn check_target(dir: &Path) -> Result<(), Fatal> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => refused(format!("{} can't be used: {error}; name a new directory", dir.display())),
         Ok(mut files) => match files.next() {
+            None if is_elsewhere(dir) => refused(format!(
+                "{0} is a link or another file system, which a backup can't take the place of; name a new directory in it: {0}/backup",
+                dir.display()
+            )),
             None => Ok(()),
             Some(_) => refused(format!("{} is not empty; name a new directory for each backup", dir.display())),
         },
     }
+}
+
+/// Whether what is written beside a directory would not be where its contents are: a link, or a place where something is mounted.
+fn is_elsewhere(dir: &Path) -> bool {
+    let device = |path: &Path| fs::symlink_metadata(path).ok().filter(|metadata| !metadata.is_symlink()).map(|metadata| metadata.dev());
+    device(dir).is_none_or(|own| device(&dir.join("..")) != Some(own))
 }
 
 fn cut_short(signal: &str) -> Fatal {
@@ -150,7 +161,8 @@ impl Partial {
         let mut name = name.to_owned();
         name.push(".partial");
         let partial = dir.with_file_name(name);
-        match fs::create_dir(&partial) {
+        // It holds everything that the store does: nobody else may read it.
+        match fs::DirBuilder::new().mode(0o700).create(&partial) {
             Ok(()) => Ok(Self(partial)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(refused(format!(
                 "{} is there: another backup writes to it, or one was cut short; if none does, remove it and try again",

@@ -168,6 +168,23 @@ fn server_is_gone(target: &str) -> String {
     text(&output.stderr)
 }
 
+/// The copy was written beside the link, or on the disk above a mount, and could not be given its name in the end.
+#[test]
+fn a_backup_does_not_take_the_place_of_a_link() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    std::fs::create_dir(dir.path().join("elsewhere")).expect("a directory");
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).expect("a link");
+    let refused = server.client(&["backup", &link.display().to_string()], b"");
+    expect_exit(&refused, 3);
+    assert!(text(&refused.stderr).contains("name a new directory in it"), "{}", text(&refused.stderr));
+    assert_eq!(names(dir.path()), ["data", "elsewhere", "link"]);
+    let inside = link.join("backup");
+    expect_exit(&server.client(&["backup", &inside.display().to_string()], b""), 0);
+    server.stop();
+}
+
 #[test]
 fn a_backup_needs_the_token() {
     let dir = TempDir::new().expect("a directory");

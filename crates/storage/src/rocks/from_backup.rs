@@ -68,6 +68,8 @@ impl Drop for Restoring {
             return;
         }
         // Best effort: what stays is marked, and the same restore can be run again.
+        // The identity first: a directory that has one and no database would be taken for a new one.
+        let _ = fs::remove_file(self.root.join("IDENTITY"));
         let gone = fs::remove_dir_all(self.database()).is_ok() || !self.database().exists();
         let _ = fs::remove_file(self.root.join("CURRENT"));
         if gone && fs::remove_file(self.root.join(RESTORING)).is_ok() && fs::remove_file(self.root.join("LOCK")).is_ok() && self.made {

@@ -137,7 +137,7 @@ impl Import {
         let mut pump = Pump::new(client, outage, on_fault, state, file.clone(), progress);
         source.start(lines, batcher)?;
         let ending = pump.run(from).await;
-        if let Some(file) = file.take_if(|_| pump.has_sent_nothing()) {
+        if let Some(file) = file.take_if(|_| !resumed && pump.has_sent_nothing()) {
             file.remove();
         }
         self.conclude(ending, &pump.totals(), file.as_ref())

@@ -38,7 +38,7 @@ struct Text {
 impl Source {
     /// Connects, so that a wrong address is said before the work begins. Blocks; must not be called from async code.
     pub(super) fn connect(url: &str) -> anyhow::Result<Self> {
-        let client = Client::open(url).with_context(|| format!("{url:?} is no Redis; write it as redis://host:6379/0"))?;
+        let client = Client::open(url).context("the URL names no Redis; write it as redis://host:6379/0")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_WAIT)).set_response_timeout(Some(ANSWER_WAIT));
         let connection = runtime.block_on(client.get_multiplexed_async_connection_with_config(&config));
