@@ -49,7 +49,7 @@
 //! **Restoring**
 //! - C27. A batch of entries is restored as [`kvstore_types::evaluate_restore`] decides: exactly as they were, all or none, and only
 //!   into a store whose last revision is the one expected. Revisions and stamps go on from the greatest of them. A repeat changes
-//!   nothing and gets the same answer.
+//!   nothing and gets the same answer, as long as one of its entries is stored still.
 //!
 //! **Engines**
 //! - E1. `apply` takes a group in order, as one atomic write with `meta`; a read error fails one member, a write error all.

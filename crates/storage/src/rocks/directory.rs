@@ -21,7 +21,6 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use crate::OpenError;
 
-/// The newest format that this version reads and writes.
 /// The format of data directories that this version writes, and the newest that it reads.
 pub const DATA_FORMAT: u32 = 1;
 /// The first database.
