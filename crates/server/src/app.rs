@@ -93,6 +93,9 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
 }
 
 async fn open_store(settings: &Settings, memory: MemoryPlan) -> anyhow::Result<Arc<dyn Store>> {
+    if settings.cache().is_some() {
+        tracing::warn!("REDIS_URL is set and not used: the embedded store has a cache of its own; Redis goes before PostgreSQL");
+    }
     let config =
         EmbeddedConfig { memory, free_space_floor_bytes: settings.free_space_floor_mb << 20, ..EmbeddedConfig::new(&settings.data_dir) };
     let opened = tokio::task::spawn_blocking(move || open_embedded(&config, Arc::new(SystemClock::default())));

@@ -16,6 +16,7 @@ use figment::{
     Figment,
     providers::{Format, Serialized, Toml},
 };
+use kvstore_storage::{CacheConfig, CacheMode};
 use kvstore_types::limits;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,16 @@ pub(crate) struct Given {
     #[arg(long, env = "KVSTORE_STORAGE", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
+
+    /// Redis, as a cache before PostgreSQL: `redis://[user:password@]host:port[/database]` [default: no cache]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_url: Option<String>,
+
+    /// How a cached entry becomes an answer: `validate` checks its revision first, `fenced` need not [default: validate]
+    #[arg(long, env = "KVSTORE_CACHE", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
 
     /// The memory budget of caches, write buffers and requests in flight, in MiB [default: 512]
     #[arg(long, env = "KVSTORE_MEMORY_MB", value_name = "MIB")]
@@ -110,6 +121,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     storage: String,
+    redis_url: Option<String>,
+    cache: String,
     pub(crate) memory_mb: u64,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_body_bytes: usize,
@@ -130,6 +143,8 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             data_dir: "./kvstore-data".into(),
             storage: "embedded".into(),
+            redis_url: None,
+            cache: CacheMode::default().as_str().into(),
             memory_mb: limits::MEMORY_MB_DEFAULT,
             max_value_bytes: limits::VALUE_BYTES_MAX_DEFAULT,
             max_body_bytes: limits::BODY_BYTES_MAX_DEFAULT,
@@ -165,11 +180,23 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The cache that was asked for. An empty URL is none: that is how a variable is taken back in many places.
+    pub(crate) fn cache(&self) -> Option<CacheConfig> {
+        let url = self.redis_url.as_ref().filter(|url| !url.is_empty())?;
+        let mode = self.cache.parse().unwrap_or_default();
+        Some(CacheConfig { mode, ..CacheConfig::new(url) })
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.storage == "embedded",
             "storage {:?} is not known to this version; it has `embedded`: leave out --storage (KVSTORE_STORAGE)",
             self.storage
+        );
+        ensure!(
+            self.cache.parse::<CacheMode>().is_ok(),
+            "cache is {:?}; give --cache (KVSTORE_CACHE) as `validate` or `fenced`",
+            self.cache
         );
         let least = limits::MEMORY_MB_MIN;
         ensure!(self.memory_mb >= least, "memory_mb is {}; give at least {least}", self.memory_mb);
@@ -210,7 +237,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("POSTGRES_PASSWORD", "PostgreSQL"),
     ("POSTGRES_HOST", "PostgreSQL"),
     ("POSTGRES_PORT", "PostgreSQL"),
-    ("REDIS_URL", "Redis"),
 ];
 
 /// Variables with our prefix that `kvstore serve` or a client command reads.
@@ -219,6 +245,7 @@ const KNOWN: &[&str] = &[
     "KVSTORE_LISTEN",
     "KVSTORE_DATA_DIR",
     "KVSTORE_STORAGE",
+    "KVSTORE_CACHE",
     "KVSTORE_MEMORY_MB",
     "KVSTORE_MAX_VALUE_BYTES",
     "KVSTORE_MAX_BODY_BYTES",
@@ -264,7 +291,7 @@ mod tests {
         for argument in serve.get_arguments() {
             if let Some(name) = argument.get_env() {
                 let name = name.to_str().expect("a name in ASCII");
-                assert!(KNOWN.contains(&name), "{name} would be reported as unknown");
+                assert!(KNOWN.contains(&name) || !name.starts_with("KVSTORE_"), "{name} would be reported as unknown");
             }
         }
     }

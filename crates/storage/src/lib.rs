@@ -5,6 +5,7 @@
 
 mod backup_dir;
 mod budget;
+mod cache;
 mod check;
 mod checkpoint;
 mod clock;
@@ -25,13 +26,14 @@ mod store;
 
 pub use backup_dir::{BackupDir, BackupError};
 pub use budget::{Budget, MemoryPlan, Reservation};
+pub use cache::{Agreement, Authority, CacheConfig, CacheMode, CacheModeError, CacheTimes, FIRST_EPOCH, Fence, FenceNode, NodeId, Turn};
 pub use check::{CheckObserver, CheckProgress, Checked, Finding};
 pub use checkpoint::Checkpoint;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
 pub use open::{
-    DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, identify, open_embedded, open_engine, open_memory,
+    DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, identify, open_cached, open_embedded, open_engine, open_memory,
     open_memory_engine, read_position, restore_embedded,
 };
-pub use store::{State, Status, Store};
+pub use store::{CacheStatus, State, Status, Store};

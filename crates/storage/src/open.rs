@@ -10,7 +10,8 @@ use kvstore_types::limits::{FREE_SPACE_FLOOR_BYTES_DEFAULT, MEMORY_MB_DEFAULT, R
 
 pub use crate::rocks::DATA_FORMAT;
 use crate::{
-    BackupDir, BackupError, CheckObserver, Checked, Clock, Engine, MemoryPlan, OpenError, Position, Store,
+    Authority, BackupDir, BackupError, CacheConfig, CheckObserver, Checked, Clock, Engine, MemoryPlan, OpenError, Position, Store,
+    cache::Cached,
     embedded::Embedded,
     memory::MemoryEngine,
     rocks::{self, RocksEngine},
@@ -130,6 +131,14 @@ fn damaged_backup(error: OpenError) -> BackupError {
         OpenError::Damaged(reason) | OpenError::Other(reason) => BackupError::Damaged(reason),
         error => error.into(),
     }
+}
+
+/// A cache over Redis before a store. Redis need not be there: it is used from when on it is. Must be called inside a runtime.
+///
+/// # Errors
+/// [`OpenError::Cache`]: the URL can't be used.
+pub fn open_cached(authority: Arc<dyn Authority>, config: &CacheConfig) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(Arc::new(Cached::start(authority, config)?))
 }
 
 /// An engine in memory alone.

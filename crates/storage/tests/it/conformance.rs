@@ -3,10 +3,12 @@
 use std::{collections::BTreeSet, io::Write};
 
 use kvstore_storage::{
+    CacheMode,
     conformance::{self, Factory, Report, engine},
     contract::CLAUSES,
 };
 
+use crate::cache::conforms::CachedMemory;
 use crate::fixtures::{EAGER, Embedded, EngineKind, EngineOf, Memory};
 
 fn suite(factory: Factory<'_>) -> Report {
@@ -38,6 +40,18 @@ fn memory_conforms() {
 #[test]
 fn memory_conforms_while_it_reclaims_eagerly() {
     suite(&|| Memory::fixture(EAGER));
+}
+
+#[test]
+fn memory_behind_a_cache_that_checks_conforms() {
+    let report = suite(&|| CachedMemory::fixture(CacheMode::Validate));
+    assert_eq!(unproven_of_stores(&report), NEED_KEEPING, "clauses that no passed case cites");
+}
+
+#[test]
+fn memory_behind_a_fenced_cache_conforms() {
+    let report = suite(&|| CachedMemory::fixture(CacheMode::Fenced));
+    assert_eq!(unproven_of_stores(&report), NEED_KEEPING, "clauses that no passed case cites");
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! The state of the model: the authority, a Redis, and two nodes with what each knows and has under way.
+//!
+//! There is one key, and its value is the number of writes that were committed. Time is left out: a lease ends at any moment by an
+//! action, and a wait for leases ends once every older one has. Epochs, runs and names are small numbers.
+
+pub(super) const NODES: usize = 2;
+pub(super) const WRITES: usize = 2;
+
+/// Which data a Redis holds: its run, and what is lost when the data is.
+pub(super) type Instance = (u8, u8);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    // The authority.
+    pub(super) value: u8,
+    pub(super) fence: Fence,
+    pub(super) rows: [Option<Agreement>; NODES],
+    // Redis.
+    pub(super) redis: Redis,
+    /// What Redis has on disk, to start again with.
+    pub(super) disk: Option<Data>,
+    pub(super) nodes: [Node; NODES],
+    pub(super) writes: [Write; WRITES],
+    /// The least value that a read which begins now may give: acknowledged, or given to a read that has ended.
+    pub(super) floor: u8,
+    pub(super) reads_left: u8,
+    pub(super) faults_left: u8,
+    /// A read gave less than was its floor.
+    pub(super) stale: bool,
+    /// Hits happened, so that a run in which nothing is cached proves nothing.
+    pub(super) hits: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Fence {
+    pub(super) epoch: u8,
+    pub(super) open: bool,
+    pub(super) instance: Instance,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Agreement {
+    pub(super) epoch: u8,
+    pub(super) instance: Instance,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Redis {
+    pub(super) run: u8,
+    /// How many instances were named.
+    pub(super) named: u8,
+    pub(super) data: Data,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Data {
+    pub(super) instance: Option<Instance>,
+    /// The epoch that it carries, and the value.
+    pub(super) payload: Option<(u8, u8)>,
+    /// Whose token stands.
+    pub(super) token: Option<u8>,
+    /// A bit for each write whose mark stands.
+    pub(super) marks: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Node {
+    /// What it last saw of the fence.
+    pub(super) seen: Fence,
+    /// Whether that counts still, for hits.
+    pub(super) leased: bool,
+    pub(super) link: Option<Instance>,
+    pub(super) cut_off: bool,
+    /// The epoch in which it knew the fence closed, if it has not agreed to an opening since.
+    pub(super) closed: Option<u8>,
+    pub(super) agreed: Option<Agreement>,
+    pub(super) read: Read,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Read {
+    None,
+    /// The question is on its way, on this link. `vouched` is what the lease said before.
+    Asked {
+        floor: u8,
+        link: Instance,
+        vouched: Option<u8>,
+    },
+    /// The answer is on its way.
+    Answered {
+        floor: u8,
+        link: Instance,
+        vouched: Option<u8>,
+        payload: Option<(u8, u8)>,
+    },
+    /// It was a miss, in this epoch.
+    Missed {
+        link: Instance,
+        epoch: u8,
+    },
+    /// It has a token, or does without one.
+    Fetching {
+        link: Instance,
+        epoch: u8,
+    },
+    /// What was read is on its way into Redis.
+    Filling {
+        link: Instance,
+        epoch: u8,
+        value: u8,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Write {
+    /// It was not begun.
+    None,
+    /// Its mark is on its way.
+    Marking { node: u8, link: Instance },
+    /// Its mark may be there or not; it needs the closed fence.
+    Uncovered { node: u8, cover: Option<Instance> },
+    /// It waits until the leases from before this epoch have ended.
+    Waiting { node: u8, closed: u8 },
+    /// It may be committed at any moment. `cover` is where its mark is; none: it is bare.
+    Ready { node: u8, cover: Option<Instance> },
+    /// Its node has given up on it; it may be committed at any moment all the same.
+    Unknown { node: u8, cover: Option<Instance> },
+    /// It was committed with this value, and is not acknowledged.
+    Committed { node: u8, cover: Option<Instance>, value: u8 },
+    /// It was acknowledged. Its mark, if it has one, is still to be removed.
+    Acknowledged { marked: bool },
+    /// Nothing is left of it.
+    Ended,
+}
+
+impl Write {
+    /// Whose it is, and its cover as its node knows it, while it may yet take effect or is not acknowledged.
+    pub(super) const fn under_way(self) -> Option<(u8, Option<Instance>)> {
+        match self {
+            Self::Marking { node, link } => Some((node, Some(link))),
+            Self::Ready { node, cover } | Self::Unknown { node, cover } | Self::Committed { node, cover, .. } => Some((node, cover)),
+            Self::Uncovered { node, cover: Some(link) } => Some((node, Some(link))),
+            Self::Waiting { node, .. } => Some((node, None)),
+            // Not entered yet: it will find that its node has agreed, and close anew.
+            Self::Uncovered { cover: None, .. } | Self::None | Self::Acknowledged { .. } | Self::Ended => None,
+        }
+    }
+}
+
+impl State {
+    pub(super) fn first(reads: u8, faults: u8) -> Self {
+        // The fence is open and both nodes are at work: how it comes to that is part of every way back from a fault.
+        let instance = (1, 1);
+        let fence = Fence { epoch: 2, open: true, instance };
+        let node = Node { seen: fence, leased: true, link: Some(instance), cut_off: false, closed: None, agreed: None, read: Read::None };
+        Self {
+            value: 0,
+            fence,
+            rows: [None; NODES],
+            redis: Redis { run: 1, named: 1, data: Data { instance: Some(instance), ..Data::default() } },
+            disk: None,
+            nodes: [node.clone(), node],
+            writes: [Write::None; WRITES],
+            floor: 0,
+            reads_left: reads,
+            faults_left: faults,
+            stale: false,
+            hits: 0,
+        }
+    }
+}
