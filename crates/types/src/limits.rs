@@ -181,3 +181,7 @@ pub const CACHE_MEMORY_PERCENT_MAX: u64 = 90;
 pub const CACHE_FENCE_TURN_MS_MAX: u64 = 5_000;
 /// How long the fence may be closed, with Redis there, before the log tells.
 pub const CACHE_STUCK_MS: u64 = 10_000;
+/// How long the fence stays closed at least, once it was not open for long; it doubles.
+pub const CACHE_PATIENCE_MS_MIN: u64 = 500;
+/// The longest such time, and the time after which it counts as having been open for long.
+pub const CACHE_PATIENCE_MS_MAX: u64 = 30_000;

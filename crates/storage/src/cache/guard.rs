@@ -154,8 +154,10 @@ impl Guard {
             return Ok(entered);
         }
         let _one = self.closing.lock().await;
-        let known = self.lease.get().and_then(|lease| self.fencing.adopt(write, &lease.fence, Ticks::now()));
-        if let Some(entered) = self.fencing.enter_bare(write).or(known) {
+        if let Some(entered) = self.fencing.enter_bare(write) {
+            return Ok(entered);
+        }
+        if let Some(entered) = self.lease.get().and_then(|lease| self.fencing.adopt(write, &lease.fence, Ticks::now())) {
             return Ok(entered);
         }
         let closed = self.take(Turn::Close).await?;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use kvstore_types::limits::{CACHE_LOOK_MS, CACHE_STUCK_MS};
+use kvstore_types::limits::{CACHE_LOOK_MS, CACHE_PATIENCE_MS_MAX, CACHE_PATIENCE_MS_MIN, CACHE_STUCK_MS};
 
 use super::{
     authority::{Agreement, Fence, NodeId, Turn},
@@ -15,7 +15,7 @@ use super::{
 
 /// Keeps the fence for a node, for ever.
 pub(super) async fn keep(guard: Arc<Guard>) {
-    let mut keeper = Keeper { guard, standing: HashMap::new(), closed_since: None, told: false };
+    let mut keeper = Keeper { guard, standing: HashMap::new(), opened: None, closed_since: None, patience: Duration::ZERO, told: false };
     loop {
         let renewed = Arc::clone(&keeper.guard.links);
         let renewed = renewed.renewed.notified();
@@ -30,7 +30,11 @@ struct Keeper {
     guard: Arc<Guard>,
     /// The beats of other nodes, and since when they have stood still.
     standing: HashMap<NodeId, (u64, Ticks)>,
+    /// When the fence was seen to be open, and since when it is closed.
+    opened: Option<Ticks>,
     closed_since: Option<Ticks>,
+    /// How long it stays closed at least: longer each time, where it does not stay open for long.
+    patience: Duration,
     told: bool,
 }
 
@@ -52,7 +56,7 @@ impl Keeper {
         };
         let Some(link) = link else { return };
         if fence.open {
-            self.closed_since = None;
+            self.saw_open();
             if *fence.instance == *link.instance {
                 guard.links.say_on()
             } else {
@@ -60,8 +64,9 @@ impl Keeper {
             }
             return;
         }
-        self.tell_stuck();
-        self.reopen(&link, &fence).await;
+        if self.saw_closed() {
+            self.reopen(&link, &fence).await;
+        }
     }
 
     async fn close(&self) {
@@ -91,7 +96,7 @@ impl Keeper {
             if let Ok(fence) = guard.take(Turn::Open(agreement)).await
                 && fence.open
             {
-                self.closed_since = None;
+                self.saw_open();
                 guard.links.say_on();
             }
             return;
@@ -126,14 +131,24 @@ impl Keeper {
         }
     }
 
-    fn tell_stuck(&mut self) {
-        let since = *self.closed_since.get_or_insert_with(|| {
-            self.told = false;
-            Ticks::now()
-        });
-        if !self.told && since.elapsed() > Duration::from_millis(CACHE_STUCK_MS) {
+    fn saw_open(&mut self) {
+        self.closed_since = None;
+        self.told = false;
+        self.opened.get_or_insert_with(Ticks::now);
+    }
+
+    /// Gives whether it is time to open. A Redis that fails again and again must not cost a wait for leases each time.
+    fn saw_closed(&mut self) -> bool {
+        if let Some(opened) = self.opened.take() {
+            let (least, most) = (Duration::from_millis(CACHE_PATIENCE_MS_MIN), Duration::from_millis(CACHE_PATIENCE_MS_MAX));
+            let soon = opened.elapsed() < most;
+            self.patience = if soon { (self.patience * 2).clamp(least, most) } else { Duration::ZERO };
+        }
+        let since = self.closed_since.get_or_insert_with(Ticks::now).elapsed();
+        if !self.told && since > self.patience + Duration::from_millis(CACHE_STUCK_MS) {
             self.told = true;
             tracing::warn!("the cache stays closed: another node of this store does not use this Redis, or ended without a farewell");
         }
+        since >= self.patience
     }
 }

@@ -1,8 +1,9 @@
 -- Gives this Redis's instance: its run, and a part that is lost when its data is. KEYS: the instance's key. ARGV: run, new part.
 local run = ARGV[1] .. ':'
 local instance = redis.call('GET', KEYS[1])
-if instance and string.sub(instance, 1, #run) == run then
-  return instance
+if not instance or string.sub(instance, 1, #run) ~= run then
+  instance = run .. ARGV[2]
 end
-redis.call('SET', KEYS[1], run .. ARGV[2])
-return run .. ARGV[2]
+-- Also where it stands already: without memory for this there is none for marks.
+redis.call('SET', KEYS[1], instance)
+return instance

@@ -11,6 +11,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) struct Fenced {
     pub(super) flaw: Flaw,
+    pub(super) writes: usize,
     pub(super) reads: u8,
     pub(super) faults: u8,
 }
@@ -20,11 +21,9 @@ pub(super) enum Action {
     // The authority.
     Look(usize),
     LeaseEnds(usize),
-    SendAgreement(usize),
     Agree(usize),
     Open(usize),
     CloseForLink(usize),
-    ReadAuthority,
     // Links.
     Attach(usize),
     // A write: which one, and of which node.
@@ -35,7 +34,6 @@ pub(super) enum Action {
     WaitEnds(usize),
     GiveUp(usize),
     Commit(usize),
-    Acknowledge(usize),
     Unmark(usize),
     MarkAgain(usize),
     // A read.
@@ -50,7 +48,6 @@ pub(super) enum Action {
     // Faults.
     LoseMarkReply(usize),
     Flush,
-    Save,
     Restart,
     CutOff(usize),
     Heal(usize),
@@ -67,7 +64,7 @@ impl Model for Fenced {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         use Action::*;
         for node in 0..NODES {
-            actions.extend([Look, LeaseEnds, SendAgreement, Agree, Open, CloseForLink, Attach].map(|action| action(node)));
+            actions.extend([Look, LeaseEnds, Agree, Open, CloseForLink, Attach].map(|action| action(node)));
             actions.extend([Ask, Answer, Arrive, Token, Fetch, Fill, FillIsLost].map(|action| action(node)));
             if state.faults_left > 0 {
                 actions.push(CutOff(node));
@@ -76,7 +73,7 @@ impl Model for Fenced {
         }
         for write in 0..WRITES {
             actions.extend((0..NODES).map(|node| Begin(write, node)));
-            actions.extend([Mark, MarkFails, Close, WaitEnds, Commit, Acknowledge, Unmark, MarkAgain].map(|action| action(write)));
+            actions.extend([Mark, MarkFails, Close, WaitEnds, Commit, Unmark, MarkAgain].map(|action| action(write)));
             if state.faults_left > 0 {
                 actions.extend([LoseMarkReply(write), GiveUp(write)]);
             }
@@ -84,7 +81,7 @@ impl Model for Fenced {
         if state.faults_left > 0 {
             actions.extend([Flush, Restart]);
         }
-        actions.extend([ReadAuthority, TokenEnds, Save]);
+        actions.push(TokenEnds);
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
@@ -97,24 +94,24 @@ impl Model for Fenced {
             | Action::WaitEnds(_)
             | Action::GiveUp(_)
             | Action::Commit(_)
-            | Action::Acknowledge(_)
             | Action::Unmark(_)
             | Action::MarkAgain(_)
             | Action::LoseMarkReply(_) => self.write(&mut state, action),
             Action::Ask(node) | Action::Answer(node) | Action::Arrive(node) | Action::Token(node) => self.read(&mut state, action, node),
             Action::Fetch(node) | Action::Fill(node) | Action::FillIsLost(node) => self.fill(&mut state, action, node),
-            Action::Flush | Action::Save | Action::Restart | Action::CutOff(_) | Action::Heal(_) => fault(&mut state, action),
+            Action::Flush | Action::Restart | Action::CutOff(_) | Action::Heal(_) => fault(&mut state, action),
             _ => self.keep(&mut state, action),
         };
         // An action that changes nothing is none.
-        (happened.is_some() && state != *last).then_some(state)
+        (happened.is_some() && state != *last).then(|| state.named_in_order())
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("no read is older than what was told before it began", |_, state: &State| !state.stale),
-            Property::sometimes("reads are answered by the cache after a fault", |_, state: &State| {
-                state.hits > 0 && state.value == WRITES as u8 && state.faults_left == 0 && state.fence.epoch > 2
+            Property::sometimes("the cache answers again after a fault", |_, state: &State| {
+                let counts = state.redis.data.payload == Some((state.fence.epoch, state.value));
+                state.fence.open && state.fence.epoch > 2 && counts && state.value > 0 && state.faults_left == 0
             }),
         ]
     }
@@ -137,8 +134,8 @@ impl Fenced {
                 }
                 state.nodes[at].closed = None;
                 state.nodes[at].agreed = Some(agreement);
+                state.rows[at] = Some(agreement);
             }
-            Action::SendAgreement(at) => state.rows[at] = state.nodes[at].agreed,
             Action::Open(at) => {
                 let agreement = state.nodes[at].agreed?;
                 let all = state.rows.iter().all(|row| *row == Some(agreement)) || self.flaw == Flaw::OpensWithoutAgreement;
@@ -157,7 +154,6 @@ impl Fenced {
                 }
                 close(state, at);
             }
-            Action::ReadAuthority => state.floor = state.floor.max(state.value),
             Action::Attach(at) => {
                 if state.nodes[at].link.is_some() || state.nodes[at].cut_off {
                     return None;
@@ -174,7 +170,7 @@ impl Fenced {
         match action {
             Action::Begin(at, node) => {
                 // Writes are told apart by their places alone, so they begin in order.
-                if state.writes[at] != Write::None || (at > 0 && state.writes[at - 1] == Write::None) {
+                if at >= self.writes || state.writes[at] != Write::None || (at > 0 && state.writes[at - 1] == Write::None) {
                     return None;
                 }
                 let owner = &state.nodes[node];
@@ -244,17 +240,12 @@ impl Fenced {
             }
             Action::Commit(at) => {
                 state.writes[at] = match state.writes[at] {
-                    Write::Ready { node, cover } => Write::Committed { node, cover, value: state.value + 1 },
+                    Write::Ready { cover, .. } => Write::Acknowledged { marked: cover.is_some() },
                     // Nobody waits for it. Its mark, if there is one, stands until its time is over.
                     Write::Unknown { .. } => Write::Ended,
                     _ => return None,
                 };
                 state.value += 1;
-            }
-            Action::Acknowledge(at) => {
-                let Write::Committed { cover, value, .. } = state.writes[at] else { return None };
-                state.floor = state.floor.max(value);
-                state.writes[at] = Write::Acknowledged { marked: cover.is_some() };
             }
             Action::Unmark(at) => {
                 let Write::Acknowledged { marked } = state.writes[at] else { return None };
@@ -285,34 +276,30 @@ impl Fenced {
 
     fn read(&self, state: &mut State, action: Action, at: usize) -> Option<()> {
         let node = &state.nodes[at];
-        let vouched = |link: Instance| (node.leased && node.seen.open && node.seen.instance == link).then_some(node.seen.epoch);
+        let leased = node.leased || self.flaw == Flaw::CountsAnEndedLease;
+        let vouched = |link: Instance| (leased && node.seen.open && node.seen.instance == link).then_some(node.seen.epoch);
         let next = match (action, node.read) {
             (Action::Ask(_), Read::None) if state.reads_left > 0 => {
                 let link = node.link?;
-                let vouched = Some(vouched(link)?);
+                vouched(link)?;
                 state.reads_left -= 1;
-                Read::Asked { floor: state.floor, link, vouched }
+                Read::Asked { floor: state.value, link }
             }
-            (Action::Answer(_), Read::Asked { floor, link, vouched }) => {
+            (Action::Answer(_), Read::Asked { floor, link }) => {
                 if state.redis.run == link.0 && !node.cut_off {
-                    Read::Answered { floor, link, vouched, payload: state.redis.data.payload }
+                    Read::Answered { floor, link, payload: state.redis.data.payload }
                 } else {
                     state.nodes[at].link = None;
                     Read::None
                 }
             }
-            (Action::Arrive(_), Read::Answered { floor, link, vouched: before, payload }) => {
-                let vouched = if self.flaw == Flaw::ChecksTheLeaseBefore { before } else { vouched(link) };
-                match payload {
-                    Some((epoch, value)) if vouched == Some(epoch) => {
-                        state.stale |= value < floor;
-                        state.floor = state.floor.max(value);
-                        state.hits = 1;
-                        Read::None
-                    }
-                    _ => Read::Missed { link, epoch: node.seen.epoch },
+            (Action::Arrive(_), Read::Answered { floor, link, payload }) => match payload {
+                Some((epoch, value)) if vouched(link) == Some(epoch) => {
+                    state.stale |= value < floor;
+                    Read::None
                 }
-            }
+                _ => Read::Missed { link, epoch: node.seen.epoch },
+            },
             (Action::Token(_), Read::Missed { link, epoch }) => {
                 let data = &state.redis.data;
                 let flawed = self.flaw == Flaw::FillsWithoutAToken;
@@ -331,10 +318,7 @@ impl Fenced {
 
     fn fill(&self, state: &mut State, action: Action, at: usize) -> Option<()> {
         let next = match (action, state.nodes[at].read) {
-            (Action::Fetch(_), Read::Fetching { link, epoch }) => {
-                state.floor = state.floor.max(state.value);
-                Read::Filling { link, epoch, value: state.value }
-            }
+            (Action::Fetch(_), Read::Fetching { link, epoch }) => Read::Filling { link, epoch, value: state.value },
             (Action::Fill(_), Read::Filling { link, epoch, value }) => {
                 let epoch = if self.flaw == Flaw::StampsTheEpochOfTheFill { state.nodes[at].seen.epoch } else { epoch };
                 let data = &state.redis.data;
@@ -342,6 +326,8 @@ impl Fenced {
                 if self.reaches(state, link) && (holds || self.flaw == Flaw::FillsWithoutAToken) {
                     state.redis.data.payload = Some((epoch, value));
                     state.redis.data.token = None;
+                    // Redis saves its data now and then; this moment is as bad as any.
+                    state.disk.get_or_insert_with(|| state.redis.data.clone());
                 }
                 Read::None
             }
@@ -390,13 +376,6 @@ fn fault(state: &mut State, action: Action) -> Option<()> {
         Action::Flush => {
             state.faults_left -= 1;
             state.redis.data = super::state::Data::default();
-        }
-        // Once, and only what is worth keeping.
-        Action::Save => {
-            if state.disk.is_some() || state.redis.data.payload.is_none() {
-                return None;
-            }
-            state.disk = Some(state.redis.data.clone());
         }
         Action::Restart => {
             state.faults_left -= 1;

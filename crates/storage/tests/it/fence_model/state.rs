@@ -9,7 +9,7 @@ pub(super) const WRITES: usize = 2;
 /// Which data a Redis holds: its run, and what is lost when the data is.
 pub(super) type Instance = (u8, u8);
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct State {
     // The authority.
     pub(super) value: u8,
@@ -21,30 +21,26 @@ pub(super) struct State {
     pub(super) disk: Option<Data>,
     pub(super) nodes: [Node; NODES],
     pub(super) writes: [Write; WRITES],
-    /// The least value that a read which begins now may give: acknowledged, or given to a read that has ended.
-    pub(super) floor: u8,
     pub(super) reads_left: u8,
     pub(super) faults_left: u8,
     /// A read gave less than was its floor.
     pub(super) stale: bool,
-    /// Hits happened, so that a run in which nothing is cached proves nothing.
-    pub(super) hits: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fence {
     pub(super) epoch: u8,
     pub(super) open: bool,
     pub(super) instance: Instance,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Agreement {
     pub(super) epoch: u8,
     pub(super) instance: Instance,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Redis {
     pub(super) run: u8,
     /// How many instances were named.
@@ -52,7 +48,7 @@ pub(super) struct Redis {
     pub(super) data: Data,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Data {
     pub(super) instance: Option<Instance>,
     /// The epoch that it carries, and the value.
@@ -63,7 +59,7 @@ pub(super) struct Data {
     pub(super) marks: u8,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Node {
     /// What it last saw of the fence.
     pub(super) seen: Fence,
@@ -77,20 +73,19 @@ pub(super) struct Node {
     pub(super) read: Read,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Read {
     None,
-    /// The question is on its way, on this link. `vouched` is what the lease said before.
+    /// The question is on its way, on this link. A write may be seen by a reader of the authority as soon as it is committed, so
+    /// what was committed when a read began is its floor.
     Asked {
         floor: u8,
         link: Instance,
-        vouched: Option<u8>,
     },
     /// The answer is on its way.
     Answered {
         floor: u8,
         link: Instance,
-        vouched: Option<u8>,
         payload: Option<(u8, u8)>,
     },
     /// It was a miss, in this epoch.
@@ -111,7 +106,7 @@ pub(super) enum Read {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Write {
     /// It was not begun.
     None,
@@ -125,9 +120,7 @@ pub(super) enum Write {
     Ready { node: u8, cover: Option<Instance> },
     /// Its node has given up on it; it may be committed at any moment all the same.
     Unknown { node: u8, cover: Option<Instance> },
-    /// It was committed with this value, and is not acknowledged.
-    Committed { node: u8, cover: Option<Instance>, value: u8 },
-    /// It was acknowledged. Its mark, if it has one, is still to be removed.
+    /// It was committed and acknowledged. Its mark, if it has one, is still to be removed.
     Acknowledged { marked: bool },
     /// Nothing is left of it.
     Ended,
@@ -138,7 +131,7 @@ impl Write {
     pub(super) const fn under_way(self) -> Option<(u8, Option<Instance>)> {
         match self {
             Self::Marking { node, link } => Some((node, Some(link))),
-            Self::Ready { node, cover } | Self::Unknown { node, cover } | Self::Committed { node, cover, .. } => Some((node, cover)),
+            Self::Ready { node, cover } | Self::Unknown { node, cover } => Some((node, cover)),
             Self::Uncovered { node, cover: Some(link) } => Some((node, Some(link))),
             Self::Waiting { node, .. } => Some((node, None)),
             // Not entered yet: it will find that its node has agreed, and close anew.
@@ -148,6 +141,31 @@ impl Write {
 }
 
 impl State {
+    /// The nodes are alike, so of two states that differ in their names alone one is enough.
+    pub(super) fn named_in_order(mut self) -> Self {
+        if self.nodes[0] <= self.nodes[1] {
+            return self;
+        }
+        self.nodes.reverse();
+        self.rows.reverse();
+        let other = |node: u8| 1 - node;
+        self.redis.data.token = self.redis.data.token.map(other);
+        if let Some(disk) = &mut self.disk {
+            disk.token = disk.token.map(other);
+        }
+        for write in &mut self.writes {
+            match write {
+                Write::Marking { node, .. }
+                | Write::Uncovered { node, .. }
+                | Write::Waiting { node, .. }
+                | Write::Ready { node, .. }
+                | Write::Unknown { node, .. } => *node = other(*node),
+                Write::None | Write::Acknowledged { .. } | Write::Ended => {}
+            }
+        }
+        self
+    }
+
     pub(super) fn first(reads: u8, faults: u8) -> Self {
         // The fence is open and both nodes are at work: how it comes to that is part of every way back from a fault.
         let instance = (1, 1);
@@ -161,11 +179,9 @@ impl State {
             disk: None,
             nodes: [node.clone(), node],
             writes: [Write::None; WRITES],
-            floor: 0,
             reads_left: reads,
             faults_left: faults,
             stale: false,
-            hits: 0,
         }
     }
 }
