@@ -17,7 +17,7 @@ use redis::{Pipeline, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    link::{Link, value_key},
+    link::{Link, is_out_of_memory, value_key},
     links::Links,
     metrics::CacheMetrics,
     scripts::{self, Answer, INSTANCE_KEY},
@@ -162,7 +162,7 @@ impl Doer {
     fn conclude(&self, link: &Arc<Link>, answer: RedisResult<Value>, kind: Kind) {
         match (answer, kind) {
             // A fill that finds no room is no reason to give up what is cached.
-            (Err(error), Kind::Fill) if error.code() == Some("OOM") => self.metrics.fills_refused.increment(1),
+            (Err(error), Kind::Fill) if is_out_of_memory(&error) => self.metrics.fills_refused.increment(1),
             (Err(error), _) => self.links.give_up(link, &error.to_string()),
             (Ok(_), Kind::Removal) | (Ok(Value::Okay), Kind::Fill) => self.metrics.fills.increment(u64::from(kind == Kind::Fill)),
             (Ok(Value::Int(number)), Kind::Fill) => match Answer::from_number(number) {

@@ -22,7 +22,7 @@ impl Compare {
 
     /// Compares this hit, if it is its turn.
     pub(super) fn maybe(&self, guard: &Arc<Guard>, key: &Key, payload: &Payload) {
-        if self.one_in > 0 && self.hits.fetch_add(1, Ordering::Relaxed) % self.one_in == 0 {
+        if self.one_in > 0 && self.hits.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in) {
             tokio::spawn(compare(Arc::clone(guard), key.clone(), payload.clone()));
         }
     }

@@ -59,6 +59,8 @@ pub(super) enum Agreed {
     Yes,
     /// Writes under way forbid it.
     NotYet,
+    /// It has agreed to another instance: the fence must be closed anew first.
+    Otherwise,
     /// The marks of these must be set in the new instance first.
     MarkFirst(Vec<Unresolved>),
 }
@@ -135,6 +137,10 @@ impl Fencing {
     pub(super) fn agree(&self, agreement: &Agreement, now: Ticks) -> Agreed {
         let mut state = self.state.lock();
         let there = |cover: &Cover| matches!(cover, Cover::Marked(instance) if **instance == *agreement.instance);
+        // Marks that were set since stand where it was agreed before: an agreement to an epoch is never changed.
+        if state.agreed.as_ref().is_some_and(|agreed| agreed.epoch >= agreement.epoch && agreed != agreement) {
+            return Agreed::Otherwise;
+        }
         state.unresolved.retain(|one| one.until > now);
         if !state.under_way.values().all(there) {
             return Agreed::NotYet;

@@ -82,6 +82,7 @@ impl Keeper {
         match guard.fencing.agree(&agreement, Ticks::now()) {
             Agreed::Yes => {}
             Agreed::NotYet => return,
+            Agreed::Otherwise => return self.close().await,
             Agreed::MarkFirst(unresolved) => {
                 self.mark_again(link, &unresolved).await;
                 return;

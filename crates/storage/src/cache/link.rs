@@ -49,6 +49,8 @@ pub(super) enum LinkError {
     Replica,
     #[error("its answer to INFO lacks {0}; is it Redis?")]
     NoInfo(&'static str),
+    #[error("{}", super::REPLACED)]
+    Replaced,
     #[error("its maxmemory-policy is {0}, which may drop marks; set it to noeviction, or use --cache validate")]
     Evicts(String),
 }
@@ -106,6 +108,12 @@ impl Link {
         Ok(field("run_id")?.to_owned())
     }
 
+    /// Asks whether the data is still the one that the link began with.
+    pub(super) async fn check_instance(&self) -> Result<(), LinkError> {
+        let instance: Option<String> = redis::cmd("GET").arg(INSTANCE_KEY).query_async(&mut self.connection.clone()).await?;
+        if instance.as_deref() == Some(&*self.instance) { Ok(()) } else { Err(LinkError::Replaced) }
+    }
+
     /// Whether there is room for more values.
     pub(super) fn is_roomy(&self) -> bool {
         self.roomy.load(Ordering::Relaxed)
@@ -139,13 +147,22 @@ impl Link {
     pub(super) async fn token(&self, key: &Key, token: &str) -> RedisResult<Answer> {
         let mut call = scripts::call(&scripts::TOKEN, 2);
         call.arg(INSTANCE_KEY).arg(value_key(key)).arg(&*self.instance).arg(token).arg(CACHE_TOKEN_MS);
-        Ok(Answer::from_number(call.query_async(&mut self.connection.clone()).await?))
+        match call.query_async(&mut self.connection.clone()).await {
+            Ok(number) => Ok(Answer::from_number(number)),
+            Err(error) if is_out_of_memory(&error) => Ok(Answer::Refused),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends commands together; an error of one is not one of the others.
     pub(super) async fn send(&self, pipeline: &redis::Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
         pipeline.query_async(&mut self.connection.clone()).await
     }
+}
+
+/// Whether Redis refused since it has no memory left.
+pub(super) fn is_out_of_memory(error: &redis::RedisError) -> bool {
+    error.code() == Some("OOM")
 }
 
 /// The key in Redis under which a key's value lies.

@@ -141,8 +141,13 @@ impl Links {
 
     async fn look_at(&self, link: &Arc<Link>) {
         let start = Instant::now();
-        match link.look(self.mode).await {
-            Ok(_) => self.latency_micros.store(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed),
+        let looked = match (link.look(self.mode).await, self.mode) {
+            // A flush is noticed where nothing else would meet it.
+            (Ok(_), CacheMode::Fenced) => link.check_instance().await,
+            (looked, _) => looked.map(|_| ()),
+        };
+        match looked {
+            Ok(()) => self.latency_micros.store(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed),
             Err(error) => self.give_up(link, &error.to_string()),
         }
     }

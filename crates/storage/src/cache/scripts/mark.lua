@@ -1,6 +1,7 @@
 -- Before a write: removes what is cached of its keys, and the tokens of fills under way, and sets its mark.
 -- KEYS: the instance's key, values. ARGV: instance, mark, its time to live in ms, the Redis time in ms after which it comes too late.
--- Gives 1, 0 where it comes too late, -1 in another instance. Removing comes first: memory may run out at the mark.
+-- Gives 1, 0 where it comes too late, -1 in another instance. Removing comes first: after a script's first change Redis
+-- gives it memory beyond its limit.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return -1
 end

@@ -215,6 +215,20 @@ async fn redis_flushed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flush_that_only_readers_follow() {
+    let redis = start(&[]);
+    let (authority, one, other) = two_nodes(&redis).await;
+    one.put("k", "v").await;
+    one.warm(&authority, "k").await;
+    ask::<()>(&redis, &["FLUSHALL"]).await;
+    eventually("the flush is noticed", async || authority.epoch().0 > 2).await;
+    for node in [&one, &other] {
+        node.becomes("on").await;
+        assert_eq!(node.warm(&authority, "k").await.as_deref(), Some("v"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn redis_stopped_in_its_tracks() {
     let redis = start(&[]);
     let (_authority, one, other) = two_nodes(&redis).await;
@@ -232,16 +246,22 @@ async fn redis_stopped_in_its_tracks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_out_of_memory() {
     let redis = start(&["--maxmemory", "100mb"]);
-    let (_authority, one, other) = two_nodes(&redis).await;
+    let (authority, one, other) = two_nodes(&redis).await;
     work(&one, &other, 5, "before").await;
+    one.put("cached", "v").await;
+    one.warm(&authority, "cached").await;
     ask::<()>(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
     let stalled = work(&one, &other, 20, "without memory").await;
     assert!(stalled < STALL, "the longest stall was {stalled:?}");
-    assert_eq!(one.state(), "off");
+    assert_eq!((one.state(), other.state()), ("on", "on"), "marks need no memory that is not there");
+    let reads = authority.reads();
+    assert_eq!(other.value("cached").await.as_deref(), Some("v"));
+    assert_eq!(authority.reads(), reads, "what is cached is answered");
+    assert_eq!(ask::<u8>(&redis, &["EXISTS", "kv:k"]).await, 0, "nothing more is cached");
     ask::<()>(&redis, &["CONFIG", "SET", "maxmemory", "100mb"]).await;
-    one.becomes("on").await;
-    other.becomes("on").await;
-    work(&one, &other, 5, "after").await;
+    let value = one.value("k").await;
+    assert_eq!(one.warm(&authority, "k").await, value);
+    assert_eq!(authority.epoch(), (2, true), "the fence was never closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,7 @@ enum Flaw {
     AsksForNoInstance,
     OpensWithoutAgreement,
     AgreesWithBareWrites,
+    AgreesAnew,
 }
 
 /// Each with the bounds within which it is found: writes, reads, faults.
@@ -38,6 +39,7 @@ const FLAWS: &[(Flaw, usize, u8, u8)] = &[
     (Flaw::AsksForNoInstance, 1, 2, 1),
     (Flaw::OpensWithoutAgreement, 1, 2, 2),
     (Flaw::AgreesWithBareWrites, 1, 2, 1),
+    (Flaw::AgreesAnew, 1, 2, 2),
 ];
 
 /// What a run came to.
@@ -57,7 +59,7 @@ fn tell(report: &str) {
 
 #[test]
 fn no_interleaving_of_two_nodes_gives_a_stale_read() {
-    for (writes, reads, faults) in [(2, 2, 1), (1, 3, 2)] {
+    for (writes, reads, faults) in [(2, 2, 1), (1, 2, 2)] {
         let (checked, report) = check(Fenced { flaw: Flaw::None, writes, reads, faults });
         tell(&report);
         assert!(checked.is_done(), "the checker went through all states");

@@ -4,7 +4,7 @@ use stateright::{Model, Property};
 
 use super::{
     Flaw,
-    state::{Agreement, Instance, NODES, Read, State, WRITES, Write},
+    state::{Agreement, Data, Instance, NODES, Read, State, WRITES, Write},
 };
 
 /// The model, with its bounds, and perhaps a deliberate fault.
@@ -22,6 +22,7 @@ pub(super) enum Action {
     Look(usize),
     LeaseEnds(usize),
     Agree(usize),
+    SendAgreement(usize),
     Open(usize),
     CloseForLink(usize),
     // Links.
@@ -50,6 +51,7 @@ pub(super) enum Action {
     Flush,
     Restart,
     CutOff(usize),
+    Divert(usize),
     Heal(usize),
 }
 
@@ -64,10 +66,10 @@ impl Model for Fenced {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         use Action::*;
         for node in 0..NODES {
-            actions.extend([Look, LeaseEnds, Agree, Open, CloseForLink, Attach].map(|action| action(node)));
+            actions.extend([Look, LeaseEnds, Agree, SendAgreement, Open, CloseForLink, Attach].map(|action| action(node)));
             actions.extend([Ask, Answer, Arrive, Token, Fetch, Fill, FillIsLost].map(|action| action(node)));
             if state.faults_left > 0 {
-                actions.push(CutOff(node));
+                actions.extend([CutOff(node), Divert(node)]);
             }
             actions.push(Heal(node));
         }
@@ -99,7 +101,7 @@ impl Model for Fenced {
             | Action::LoseMarkReply(_) => self.write(&mut state, action),
             Action::Ask(node) | Action::Answer(node) | Action::Arrive(node) | Action::Token(node) => self.read(&mut state, action, node),
             Action::Fetch(node) | Action::Fill(node) | Action::FillIsLost(node) => self.fill(&mut state, action, node),
-            Action::Flush | Action::Restart | Action::CutOff(_) | Action::Heal(_) => fault(&mut state, action),
+            Action::Flush | Action::Restart | Action::CutOff(_) | Action::Divert(_) | Action::Heal(_) => fault(&mut state, action),
             _ => self.keep(&mut state, action),
         };
         // An action that changes nothing is none.
@@ -110,7 +112,9 @@ impl Model for Fenced {
         vec![
             Property::always("no read is older than what was told before it began", |_, state: &State| !state.stale),
             Property::sometimes("the cache answers again after a fault", |_, state: &State| {
-                let counts = state.redis.data.payload == Some((state.fence.epoch, state.value));
+                let payload = Some((state.fence.epoch, state.value));
+                let counts =
+                    state.redis.iter().any(|redis| redis.data.instance == Some(state.fence.instance) && redis.data.payload == payload);
                 state.fence.open && state.fence.epoch > 2 && counts && state.value > 0 && state.faults_left == 0
             }),
         ]
@@ -132,10 +136,14 @@ impl Fenced {
                 if node.agreed == Some(agreement) || !(all_there || self.flaw == Flaw::AgreesWithBareWrites) {
                     return None;
                 }
+                // It has agreed to another instance: marks were set there since.
+                if node.agreed.is_some_and(|agreed| agreed.epoch >= agreement.epoch) && self.flaw != Flaw::AgreesAnew {
+                    return None;
+                }
                 state.nodes[at].closed = None;
                 state.nodes[at].agreed = Some(agreement);
-                state.rows[at] = Some(agreement);
             }
+            Action::SendAgreement(at) => state.rows[at] = state.nodes[at].agreed,
             Action::Open(at) => {
                 let agreement = state.nodes[at].agreed?;
                 let all = state.rows.iter().all(|row| *row == Some(agreement)) || self.flaw == Flaw::OpensWithoutAgreement;
@@ -149,7 +157,10 @@ impl Fenced {
             }
             Action::CloseForLink(at) => {
                 let node = &state.nodes[at];
-                if !node.seen.open || node.link.is_none_or(|link| link == node.seen.instance) || node.closed.is_some() {
+                let link = node.link?;
+                let elsewhere = node.seen.open && link != node.seen.instance;
+                let otherwise = node.agreed.is_some_and(|agreed| agreed.epoch >= node.seen.epoch && agreed.instance != link);
+                if !(elsewhere || otherwise) || node.closed.is_some() {
                     return None;
                 }
                 close(state, at);
@@ -158,9 +169,9 @@ impl Fenced {
                 if state.nodes[at].link.is_some() || state.nodes[at].cut_off {
                     return None;
                 }
-                state.nodes[at].link = Some(attach(state));
+                state.nodes[at].link = Some(attach(state, at));
             }
-            Action::TokenEnds => state.redis.data.token = None,
+            Action::TokenEnds => state.redis.iter_mut().for_each(|redis| redis.data.token = None),
             _ => return None,
         }
         Some(())
@@ -190,10 +201,10 @@ impl Fenced {
             }
             Action::Mark(at) | Action::LoseMarkReply(at) => {
                 let Write::Marking { node, link } = state.writes[at] else { return None };
-                if !self.reaches(state, link) || state.nodes[usize::from(node)].cut_off {
+                if state.nodes[usize::from(node)].cut_off {
                     return None;
                 }
-                let data = &mut state.redis.data;
+                let data = self.reached(state, link)?;
                 data.payload = None;
                 data.token = None;
                 data.marks |= 1 << at;
@@ -207,7 +218,7 @@ impl Fenced {
             Action::MarkFails(at) => {
                 let Write::Marking { node, link } = state.writes[at] else { return None };
                 // Without a fault in its way a mark does not fail.
-                if self.reaches(state, link) && !state.nodes[usize::from(node)].cut_off {
+                if self.reached(state, link).is_some() && !state.nodes[usize::from(node)].cut_off {
                     return None;
                 }
                 state.nodes[usize::from(node)].link = None;
@@ -240,7 +251,7 @@ impl Fenced {
             }
             Action::Commit(at) => {
                 state.writes[at] = match state.writes[at] {
-                    Write::Ready { cover, .. } => Write::Acknowledged { marked: cover.is_some() },
+                    Write::Ready { cover, .. } => Write::Acknowledged { marked: cover },
                     // Nobody waits for it. Its mark, if there is one, stands until its time is over.
                     Write::Unknown { .. } => Write::Ended,
                     _ => return None,
@@ -249,8 +260,7 @@ impl Fenced {
             }
             Action::Unmark(at) => {
                 let Write::Acknowledged { marked } = state.writes[at] else { return None };
-                if marked {
-                    let data = &mut state.redis.data;
+                if let Some(data) = marked.and_then(|link| state.data(link)) {
                     data.payload = None;
                     data.token = None;
                     data.marks &= !(1 << at);
@@ -260,10 +270,10 @@ impl Fenced {
             Action::MarkAgain(at) => {
                 let Write::Unknown { node, cover } = state.writes[at] else { return None };
                 let link = state.nodes[usize::from(node)].link?;
-                if cover == Some(link) || !self.reaches(state, link) {
+                if cover == Some(link) {
                     return None;
                 }
-                let data = &mut state.redis.data;
+                let data = self.reached(state, link)?;
                 data.payload = None;
                 data.token = None;
                 data.marks |= 1 << at;
@@ -286,11 +296,13 @@ impl Fenced {
                 Read::Asked { floor: state.value, link }
             }
             (Action::Answer(_), Read::Asked { floor, link }) => {
-                if state.redis.run == link.0 && !node.cut_off {
-                    Read::Answered { floor, link, payload: state.redis.data.payload }
-                } else {
-                    state.nodes[at].link = None;
-                    Read::None
+                let cut_off = node.cut_off;
+                match state.data(link) {
+                    Some(data) if !cut_off => Read::Answered { floor, link, payload: data.payload },
+                    _ => {
+                        state.nodes[at].link = None;
+                        Read::None
+                    }
                 }
             }
             (Action::Arrive(_), Read::Answered { floor, link, payload }) => match payload {
@@ -301,13 +313,14 @@ impl Fenced {
                 _ => Read::Missed { link, epoch: node.seen.epoch },
             },
             (Action::Token(_), Read::Missed { link, epoch }) => {
-                let data = &state.redis.data;
-                let flawed = self.flaw == Flaw::FillsWithoutAToken;
-                if flawed || (self.reaches(state, link) && !node.cut_off && data.token.is_none() && data.marks == 0) {
-                    state.redis.data.token = Some(at as u8);
-                    Read::Fetching { link, epoch }
-                } else {
-                    Read::None
+                let cut_off = node.cut_off;
+                let free = |data: &Data| (data.token.is_none() && data.marks == 0) || self.flaw == Flaw::FillsWithoutAToken;
+                match self.reached(state, link) {
+                    Some(data) if !cut_off && free(data) => {
+                        data.token = Some(at as u8);
+                        Read::Fetching { link, epoch }
+                    }
+                    _ => Read::None,
                 }
             }
             _ => return None,
@@ -321,13 +334,14 @@ impl Fenced {
             (Action::Fetch(_), Read::Fetching { link, epoch }) => Read::Filling { link, epoch, value: state.value },
             (Action::Fill(_), Read::Filling { link, epoch, value }) => {
                 let epoch = if self.flaw == Flaw::StampsTheEpochOfTheFill { state.nodes[at].seen.epoch } else { epoch };
-                let data = &state.redis.data;
-                let holds = data.token == Some(at as u8) && data.marks == 0;
-                if self.reaches(state, link) && (holds || self.flaw == Flaw::FillsWithoutAToken) {
-                    state.redis.data.payload = Some((epoch, value));
-                    state.redis.data.token = None;
+                let flawed = self.flaw == Flaw::FillsWithoutAToken;
+                let holds = |data: &Data| (data.token == Some(at as u8) && data.marks == 0) || flawed;
+                if let Some(data) = self.reached(state, link).filter(|data| holds(data)) {
+                    data.payload = Some((epoch, value));
+                    data.token = None;
                     // Redis saves its data now and then; this moment is as bad as any.
-                    state.disk.get_or_insert_with(|| state.redis.data.clone());
+                    let saved = data.clone();
+                    state.disk.get_or_insert(saved);
                 }
                 Read::None
             }
@@ -338,9 +352,9 @@ impl Fenced {
         Some(())
     }
 
-    /// Whether a script sent on this link runs, and finds the instance that it names.
-    fn reaches(&self, state: &State, link: Instance) -> bool {
-        state.redis.run == link.0 && (state.redis.data.instance == Some(link) || self.flaw == Flaw::AsksForNoInstance)
+    /// What a script that is sent on this link works on, if it finds the instance that it names.
+    fn reached<'a>(&self, state: &'a mut State, link: Instance) -> Option<&'a mut Data> {
+        state.data(link).filter(|data| data.instance == Some(link) || self.flaw == Flaw::AsksForNoInstance)
     }
 }
 
@@ -360,8 +374,8 @@ fn close(state: &mut State, at: usize) {
     node.closed = Some(state.fence.epoch);
 }
 
-fn attach(state: &mut State) -> Instance {
-    let redis = &mut state.redis;
+fn attach(state: &mut State, at: usize) -> Instance {
+    let redis = &mut state.redis[usize::from(state.nodes[at].side)];
     match redis.data.instance {
         Some(instance) if instance.0 == redis.run => instance,
         _ => {
@@ -375,12 +389,12 @@ fn fault(state: &mut State, action: Action) -> Option<()> {
     match action {
         Action::Flush => {
             state.faults_left -= 1;
-            state.redis.data = super::state::Data::default();
+            state.redis[0].data = Data::default();
         }
         Action::Restart => {
             state.faults_left -= 1;
-            state.redis.run += 1;
-            state.redis.data = state.disk.clone().unwrap_or_default();
+            state.redis[0].run += 1;
+            state.redis[0].data = state.disk.clone().unwrap_or_default();
         }
         Action::CutOff(at) => {
             if state.nodes[at].cut_off {
@@ -388,6 +402,17 @@ fn fault(state: &mut State, action: Action) -> Option<()> {
             }
             state.faults_left -= 1;
             state.nodes[at].cut_off = true;
+        }
+        Action::Divert(at) => {
+            if state.nodes[at].side == 1 {
+                return None;
+            }
+            state.faults_left -= 1;
+            if state.redis[1].named == 0 {
+                state.redis[1].data = state.disk.clone().unwrap_or_default();
+            }
+            state.nodes[at].side = 1;
+            state.nodes[at].link = None;
         }
         Action::Heal(at) => state.nodes[at].cut_off = false,
         _ => return None,

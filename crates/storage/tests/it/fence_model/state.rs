@@ -5,6 +5,8 @@
 
 pub(super) const NODES: usize = 2;
 pub(super) const WRITES: usize = 2;
+/// The first run of the second process.
+pub(super) const SECOND_RUN: u8 = 100;
 
 /// Which data a Redis holds: its run, and what is lost when the data is.
 pub(super) type Instance = (u8, u8);
@@ -15,9 +17,9 @@ pub(super) struct State {
     pub(super) value: u8,
     pub(super) fence: Fence,
     pub(super) rows: [Option<Agreement>; NODES],
-    // Redis.
-    pub(super) redis: Redis,
-    /// What Redis has on disk, to start again with.
+    /// Two processes, of which the second is what a failover leads to: nodes may for a while be divided between them.
+    pub(super) redis: [Redis; 2],
+    /// What Redis had at some time: it starts again with that, and the second process begins with it.
     pub(super) disk: Option<Data>,
     pub(super) nodes: [Node; NODES],
     pub(super) writes: [Write; WRITES],
@@ -67,6 +69,8 @@ pub(super) struct Node {
     pub(super) leased: bool,
     pub(super) link: Option<Instance>,
     pub(super) cut_off: bool,
+    /// Which process it reaches when it connects.
+    pub(super) side: u8,
     /// The epoch in which it knew the fence closed, if it has not agreed to an opening since.
     pub(super) closed: Option<u8>,
     pub(super) agreed: Option<Agreement>,
@@ -121,7 +125,7 @@ pub(super) enum Write {
     /// Its node has given up on it; it may be committed at any moment all the same.
     Unknown { node: u8, cover: Option<Instance> },
     /// It was committed and acknowledged. Its mark, if it has one, is still to be removed.
-    Acknowledged { marked: bool },
+    Acknowledged { marked: Option<Instance> },
     /// Nothing is left of it.
     Ended,
 }
@@ -141,6 +145,11 @@ impl Write {
 }
 
 impl State {
+    /// The data that is reached on this link, if its process still runs.
+    pub(super) fn data(&mut self, link: Instance) -> Option<&mut Data> {
+        self.redis.iter_mut().find(|redis| redis.run == link.0).map(|redis| &mut redis.data)
+    }
+
     /// The nodes are alike, so of two states that differ in their names alone one is enough.
     pub(super) fn named_in_order(mut self) -> Self {
         if self.nodes[0] <= self.nodes[1] {
@@ -149,7 +158,9 @@ impl State {
         self.nodes.reverse();
         self.rows.reverse();
         let other = |node: u8| 1 - node;
-        self.redis.data.token = self.redis.data.token.map(other);
+        for redis in &mut self.redis {
+            redis.data.token = redis.data.token.map(other);
+        }
         if let Some(disk) = &mut self.disk {
             disk.token = disk.token.map(other);
         }
@@ -170,12 +181,16 @@ impl State {
         // The fence is open and both nodes are at work: how it comes to that is part of every way back from a fault.
         let instance = (1, 1);
         let fence = Fence { epoch: 2, open: true, instance };
-        let node = Node { seen: fence, leased: true, link: Some(instance), cut_off: false, closed: None, agreed: None, read: Read::None };
+        let node =
+            Node { seen: fence, leased: true, link: Some(instance), cut_off: false, side: 0, closed: None, agreed: None, read: Read::None };
         Self {
             value: 0,
             fence,
             rows: [None; NODES],
-            redis: Redis { run: 1, named: 1, data: Data { instance: Some(instance), ..Data::default() } },
+            redis: [
+                Redis { run: 1, named: 1, data: Data { instance: Some(instance), ..Data::default() } },
+                Redis { run: SECOND_RUN, named: 0, data: Data::default() },
+            ],
             disk: None,
             nodes: [node.clone(), node],
             writes: [Write::None; WRITES],
