@@ -23,6 +23,9 @@
 //! *A mark that is not certain*: the write is bare. Its node closes the fence (the epoch grows), waits until no lease from before
 //! can be alive, and goes on. While the fence stays closed on its account, further bare writes do not wait.
 //!
+//! *A mark while the fence is closed* is set where this node is connected. If that is not the instance that was used last, what others
+//! may still read is not removed by it, so the write waits for leases too.
+//!
 //! *Opening again* (`keeper.rs`). A node agrees to the opening of an epoch with an instance when none of its writes under way is
 //! bare and all their marks stand in that instance (`fencing.rs`). The fence opens, with a new epoch, once every node has agreed to
 //! the same. So between a write's cover and its outcome no other cover can take its place unnoticed: after a flush, or a start with

@@ -51,7 +51,7 @@ impl Node {
                 poll.tick().await;
             }
         });
-        waited.await.unwrap_or_else(|_| panic!("the cache is {}, not {state}, after {DEADLINE:?}", self.state()));
+        assert!(waited.await.is_ok(), "the cache is {}, not {state}, after {DEADLINE:?}", self.state());
     }
 
     pub(crate) async fn get(&self, text: &str) -> Option<Entry> {
@@ -91,7 +91,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
             poll.tick().await;
         }
     });
-    waited.await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"));
+    assert!(waited.await.is_ok(), "{what}: not within {DEADLINE:?}");
 }
 
 pub(crate) fn key(text: &str) -> Key {

@@ -195,12 +195,15 @@ impl Fenced {
                 let node = node as u8;
                 state.writes[at] = match owner.link.filter(looked_at) {
                     Some(link) if self.flaw == Flaw::SetsNoMark => Write::Ready { node, cover: Some(link) },
-                    Some(link) => Write::Marking { node, link },
+                    Some(link) => {
+                        let elsewhere_before = !owner.seen.open && owner.seen.instance != link && self.flaw != Flaw::MarksElsewhereAtOnce;
+                        Write::Marking { node, link, before: elsewhere_before.then_some(owner.seen.epoch) }
+                    }
                     None => Write::Uncovered { node, cover: None },
                 };
             }
             Action::Mark(at) | Action::LoseMarkReply(at) => {
-                let Write::Marking { node, link } = state.writes[at] else { return None };
+                let Write::Marking { node, link, before } = state.writes[at] else { return None };
                 if state.nodes[usize::from(node)].cut_off {
                     return None;
                 }
@@ -208,7 +211,10 @@ impl Fenced {
                 data.payload = None;
                 data.token = None;
                 data.marks |= 1 << at;
-                state.writes[at] = Write::Ready { node, cover: Some(link) };
+                state.writes[at] = match before {
+                    Some(closed) => Write::Waiting { node, cover: Some(link), closed },
+                    None => Write::Ready { node, cover: Some(link) },
+                };
                 if matches!(action, Action::LoseMarkReply(_)) {
                     state.faults_left -= 1;
                     state.nodes[usize::from(node)].link = None;
@@ -216,7 +222,7 @@ impl Fenced {
                 }
             }
             Action::MarkFails(at) => {
-                let Write::Marking { node, link } = state.writes[at] else { return None };
+                let Write::Marking { node, link, .. } = state.writes[at] else { return None };
                 // Without a fault in its way a mark does not fail.
                 if self.reached(state, link).is_some() && !state.nodes[usize::from(node)].cut_off {
                     return None;
@@ -234,15 +240,15 @@ impl Fenced {
                     close(state, node.into());
                 }
                 let closed = state.nodes[usize::from(node)].closed?;
-                state.writes[at] = Write::Waiting { node, closed };
+                state.writes[at] = Write::Waiting { node, cover: None, closed };
             }
             Action::WaitEnds(at) => {
-                let Write::Waiting { node, closed } = state.writes[at] else { return None };
+                let Write::Waiting { node, cover, closed } = state.writes[at] else { return None };
                 let out = state.nodes.iter().any(|node| node.leased && node.seen.epoch < closed);
                 if out && self.flaw != Flaw::WaitsForNoLease {
                     return None;
                 }
-                state.writes[at] = Write::Ready { node, cover: None };
+                state.writes[at] = Write::Ready { node, cover };
             }
             Action::GiveUp(at) => {
                 let Write::Ready { node, cover } = state.writes[at] else { return None };

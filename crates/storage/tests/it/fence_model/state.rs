@@ -114,12 +114,12 @@ pub(super) enum Read {
 pub(super) enum Write {
     /// It was not begun.
     None,
-    /// Its mark is on its way.
-    Marking { node: u8, link: Instance },
+    /// Its mark is on its way. Then it waits for the leases from before this epoch, if there is one.
+    Marking { node: u8, link: Instance, before: Option<u8> },
     /// Its mark may be there or not; it needs the closed fence.
     Uncovered { node: u8, cover: Option<Instance> },
     /// It waits until the leases from before this epoch have ended.
-    Waiting { node: u8, closed: u8 },
+    Waiting { node: u8, cover: Option<Instance>, closed: u8 },
     /// It may be committed at any moment. `cover` is where its mark is; none: it is bare.
     Ready { node: u8, cover: Option<Instance> },
     /// Its node has given up on it; it may be committed at any moment all the same.
@@ -134,10 +134,9 @@ impl Write {
     /// Whose it is, and its cover as its node knows it, while it may yet take effect or is not acknowledged.
     pub(super) const fn under_way(self) -> Option<(u8, Option<Instance>)> {
         match self {
-            Self::Marking { node, link } => Some((node, Some(link))),
-            Self::Ready { node, cover } | Self::Unknown { node, cover } => Some((node, cover)),
+            Self::Marking { node, link, .. } => Some((node, Some(link))),
+            Self::Waiting { node, cover, .. } | Self::Ready { node, cover } | Self::Unknown { node, cover } => Some((node, cover)),
             Self::Uncovered { node, cover: Some(link) } => Some((node, Some(link))),
-            Self::Waiting { node, .. } => Some((node, None)),
             // Not entered yet: it will find that its node has agreed, and close anew.
             Self::Uncovered { cover: None, .. } | Self::None | Self::Acknowledged { .. } | Self::Ended => None,
         }
