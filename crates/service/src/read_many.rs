@@ -27,7 +27,7 @@ impl Service {
         }
         let applied = (consistency == Consistency::Stale).then(|| self.store.applied_revision());
         let entries = self.store.read_many(keys, consistency).await?;
-        let reservation = self.reserve(weight(entries.iter().flatten()))?;
+        let reservation = self.reserve(weight(entries.iter().flatten()) as u64)?;
         Ok(ManyAnswer { entries, applied, reservation })
     }
 }

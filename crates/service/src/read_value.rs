@@ -28,7 +28,7 @@ impl Service {
         let applied = (consistency == Consistency::Stale).then(|| self.store.applied_revision());
         let entry = self.store.read(key, projection, consistency).await?;
         let bytes = entry.as_ref().and_then(|entry| entry.value.as_ref()).map_or(0, |value| value.len());
-        let reservation = if bytes > SMALL_VALUE_BYTES { Some(self.reserve(bytes)?) } else { None };
+        let reservation = if bytes > SMALL_VALUE_BYTES { Some(self.reserve(bytes as u64)?) } else { None };
         Ok(ReadAnswer { entry, applied, reservation })
     }
 }

@@ -56,8 +56,8 @@ impl Service {
     ///
     /// # Errors
     /// None are left: the caller should come back later.
-    pub fn reserve(&self, bytes: usize) -> Result<Reservation, ServiceError> {
-        self.budget.reserve(bytes as u64).ok_or(ServiceError::Overloaded("the memory for requests in flight is used up"))
+    pub fn reserve(&self, bytes: u64) -> Result<Reservation, ServiceError> {
+        self.budget.reserve(bytes).ok_or(ServiceError::Overloaded("the memory for requests in flight is used up"))
     }
 
     pub(crate) fn check_value(&self, bytes: usize, item: Option<usize>) -> Result<(), ServiceError> {

@@ -6,6 +6,10 @@ pub const KEY_CHARS_MAX: usize = 255;
 pub const VALUE_BYTES_MAX_DEFAULT: usize = 16 << 20;
 /// Bytes of a request body, at most, unless `max_body_bytes` says otherwise.
 pub const BODY_BYTES_MAX_DEFAULT: usize = 64 << 20;
+/// How often a body is held, at most, while it is in flight: its share of the memory budget.
+pub const BODY_COPIES: u64 = 2;
+/// What an item of a batch takes in memory beside its key and value, about: in the batch, the group's tables and the answer.
+pub const ITEM_OVERHEAD_BYTES: usize = 256;
 /// Items in one batch.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Keys in one read of many keys.
@@ -84,6 +88,8 @@ pub const HEAD_BYTES_MAX: usize = 32 << 10;
 pub const HEADERS_MAX: usize = 64;
 /// How long a shutdown waits for requests that are under way.
 pub const DRAIN_MS_MAX_DEFAULT: u64 = 10_000;
+/// How long making the copy for a backup may take.
+pub const CHECKPOINT_WAIT_MS_MAX: u64 = 300_000;
 /// Bytes of one piece of a backup on its way to the client.
 pub const BACKUP_PIECE_BYTES: usize = 256 << 10;
 /// Pieces of a backup that are read ahead of the client.
