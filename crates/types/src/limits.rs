@@ -20,6 +20,8 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 pub const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Records that one page may examine, expired ones included.
 pub const SCAN_RECORDS_MAX: usize = 100_000;
+/// Records of one page whose blocks are kept in the cache: a longer page is part of a walk through the data, mostly.
+pub const SCAN_CACHED_RECORDS_MAX: usize = 1_000;
 /// Time that one page may spend on examining records.
 pub const SCAN_TIME_MS_MAX: u64 = 100;
 /// The longest time to live: ten years of 365 days.
