@@ -119,6 +119,9 @@ impl Report {
         }
         if !self.latencies.is_empty() {
             writeln!(out, "\nLatency from the intended time, at a fixed rate\n{}", tables::latencies(&self.latencies))?;
+            if tables::is_any_busy(&self.latencies) {
+                writeln!(out, "{}", tables::BUSY)?;
+            }
         }
         if !self.findings.is_empty() {
             writeln!(out, "\n{}", tables::findings(&self.findings))?;

@@ -46,7 +46,11 @@ pub(super) fn latencies(all: &[Latency]) -> Table {
             millis(sample.p99_us),
             sample.p999_us.map_or(String::new(), millis),
         ];
-        row.extend(usage(sample.usage));
+        let mut cost = usage(sample.usage);
+        if let (Some(usage), [_, generator, ..]) = (sample.usage.filter(|usage| is_busy(*usage)), &mut cost) {
+            *generator = format!("{:.2} *", usage.generator_cores);
+        }
+        row.extend(cost);
         table.add_row(row);
     }
     aligned(table, &[0, 2])
@@ -70,6 +74,20 @@ pub(super) fn findings(all: &[Finding]) -> Table {
 
 /// Processors of the server and of the generator, the server's memory, and what of it is no mapped file.
 const USAGE: [&str; 4] = ["Cores", "Generator's", "RSS MB", "Anon. MB"];
+
+/// A generator that has hardly a moment left in its one thread: latencies may be its own.
+const GENERATOR_CORES_BUSY: f64 = 0.95;
+/// What the mark means.
+pub(super) const BUSY: &str = "* the generator itself, one thread, had hardly a moment left: the latencies may be its own";
+
+/// Whether the mark is in the table.
+pub(super) fn is_any_busy(all: &[Latency]) -> bool {
+    all.iter().any(|found| found.sample.usage.is_some_and(is_busy))
+}
+
+fn is_busy(usage: Usage) -> bool {
+    usage.generator_cores >= GENERATOR_CORES_BUSY
+}
 
 fn usage(usage: Option<Usage>) -> [String; 4] {
     let Some(usage) = usage else { return [const { String::new() }; 4] };

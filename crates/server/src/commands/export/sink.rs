@@ -70,13 +70,13 @@ pub(super) struct Sink {
     writer: Writer<Target>,
     form: Form,
     written: Arc<Written>,
-    /// Reused for each line.
-    line: Vec<u8>,
+    /// The lines of one page, in a buffer that is used again for the next.
+    lines: Vec<u8>,
 }
 
 impl Sink {
     pub(super) fn start(target: Target, compression: Compression, form: Form) -> io::Result<Self> {
-        Ok(Self { writer: compression.writer(target)?, form, written: Arc::default(), line: Vec::new() })
+        Ok(Self { writer: compression.writer(target)?, form, written: Arc::default(), lines: Vec::new() })
     }
 
     pub(super) fn written(&self) -> Arc<Written> {
@@ -85,22 +85,25 @@ impl Sink {
 
     /// Writes a page's entries.
     pub(super) fn write(mut self, page: &RawPage) -> anyhow::Result<Self> {
-        let entries = page.entries().map_err(explain)?;
-        let mut bytes = 0;
-        for entry in entries.iter() {
-            let line = match self.form {
-                Form::Entries => entry.json().as_bytes(),
-                Form::Values => {
-                    self.line.clear();
-                    entry.write_value(&mut self.line).map_err(explain)?;
-                    &self.line
+        self.lines.clear();
+        let entries = match self.form {
+            Form::Entries => {
+                let entries = page.entries().map_err(explain)?;
+                for entry in entries.iter() {
+                    self.lines.extend_from_slice(entry.json().as_bytes());
+                    self.lines.push(b'\n');
                 }
-            };
-            self.writer.write_all(line).and_then(|()| self.writer.write_all(b"\n")).context(CANT_WRITE)?;
-            bytes += line.len() as u64 + 1;
-        }
-        self.written.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        self.written.bytes.fetch_add(bytes, Ordering::Relaxed);
+                entries.len()
+            }
+            Form::Values => {
+                let values = page.values().map_err(explain)?;
+                values.write_lines(&mut self.lines);
+                values.len()
+            }
+        };
+        self.writer.write_all(&self.lines).context(CANT_WRITE)?;
+        self.written.entries.fetch_add(entries as u64, Ordering::Relaxed);
+        self.written.bytes.fetch_add(self.lines.len() as u64, Ordering::Relaxed);
         Ok(self)
     }
 
