@@ -34,6 +34,10 @@ pub struct RawEntries<'a>(Vec<&'a RawValue>);
 #[derive(Debug)]
 pub struct RawValues<'a>(Vec<WireMembers<'a>>);
 
+/// One of them.
+#[derive(Debug)]
+pub struct PageValue<'a>(&'a WireMembers<'a>);
+
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "E: Deserialize<'de>"))]
 struct WirePage<'a, E> {
@@ -177,27 +181,25 @@ impl RawValues<'_> {
         self.0.is_empty()
     }
 
-    /// Appends them in order, each as an object on a line of its own.
-    pub fn write_lines(&self, out: &mut Vec<u8>) {
-        for members in &self.0 {
-            members.write_line(out);
-        }
+    /// Them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = PageValue<'_>> {
+        self.0.iter().map(PageValue)
     }
 }
 
-impl WireMembers<'_> {
-    fn write_line(&self, out: &mut Vec<u8>) {
-        let named: [(&[u8], _); 3] =
-            [(b",\"value\":", self.value), (b",\"encoding\":", self.encoding), (b",\"expires_at\":", self.expires_at)];
+impl PageValue<'_> {
+    /// Appends it as an object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let WireMembers { key, value, encoding, expires_at } = self.0;
         out.extend_from_slice(b"{\"key\":");
-        out.extend_from_slice(self.key.get().as_bytes());
-        for (name, raw) in named {
+        out.extend_from_slice(key.get().as_bytes());
+        for (name, raw) in [(&b",\"value\":"[..], value), (b",\"encoding\":", encoding), (b",\"expires_at\":", expires_at)] {
             if let Some(raw) = raw {
                 out.extend_from_slice(name);
                 out.extend_from_slice(raw.get().as_bytes());
             }
         }
-        out.extend_from_slice(b"}\n");
+        out.push(b'}');
     }
 }
 

@@ -65,12 +65,15 @@ impl Written {
     }
 }
 
+/// Lines are written when there are so many bytes of them.
+const LINES_BYTES: usize = 256 << 10;
+
 /// Writes pages.
 pub(super) struct Sink {
     writer: Writer<Target>,
     form: Form,
     written: Arc<Written>,
-    /// The lines of one page, in a buffer that is used again for the next.
+    /// Lines that are not written yet.
     lines: Vec<u8>,
 }
 
@@ -85,26 +88,39 @@ impl Sink {
 
     /// Writes a page's entries.
     pub(super) fn write(mut self, page: &RawPage) -> anyhow::Result<Self> {
-        self.lines.clear();
         let entries = match self.form {
             Form::Entries => {
                 let entries = page.entries().map_err(explain)?;
                 for entry in entries.iter() {
                     self.lines.extend_from_slice(entry.json().as_bytes());
-                    self.lines.push(b'\n');
+                    self.end_line()?;
                 }
                 entries.len()
             }
             Form::Values => {
                 let values = page.values().map_err(explain)?;
-                values.write_lines(&mut self.lines);
+                for value in values.iter() {
+                    value.write(&mut self.lines);
+                    self.end_line()?;
+                }
                 values.len()
             }
         };
-        self.writer.write_all(&self.lines).context(CANT_WRITE)?;
+        self.write_lines()?;
         self.written.entries.fetch_add(entries as u64, Ordering::Relaxed);
-        self.written.bytes.fetch_add(self.lines.len() as u64, Ordering::Relaxed);
         Ok(self)
+    }
+
+    fn end_line(&mut self) -> anyhow::Result<()> {
+        self.lines.push(b'\n');
+        if self.lines.len() >= LINES_BYTES { self.write_lines() } else { Ok(()) }
+    }
+
+    fn write_lines(&mut self) -> anyhow::Result<()> {
+        self.writer.write_all(&self.lines).context(CANT_WRITE)?;
+        self.written.bytes.fetch_add(self.lines.len() as u64, Ordering::Relaxed);
+        self.lines.clear();
+        Ok(())
     }
 
     /// Brings everything to the disk.
