@@ -68,6 +68,37 @@ pub const READ_WAIT_MS_MAX: u64 = 30_000;
 /// How often expired entries are looked for.
 pub const RECLAIM_INTERVAL_MS: u64 = 1_000;
 
+/// Connections to the database that one node holds, unless a setting says otherwise.
+pub const DATABASE_CONNECTIONS_MAX_DEFAULT: usize = 16;
+/// How long a request waits for one of them.
+pub const DATABASE_POOL_WAIT_MS_MAX: u64 = 5_000;
+/// How long connecting to the database may take, waiting for another node's migration included.
+pub const DATABASE_CONNECT_MS_MAX: u64 = 10_000;
+/// How long a connection to the database is kept.
+pub const DATABASE_CONNECTION_SECONDS_MAX: u64 = 600;
+/// How long the database works on one statement.
+pub const DATABASE_STATEMENT_MS_MAX: u64 = 30_000;
+/// How long a statement waits for a row that another transaction holds.
+pub const DATABASE_LOCK_MS_MAX: u64 = 1_000;
+/// How long the database keeps a transaction whose client says nothing.
+pub const DATABASE_IDLE_MS_MAX: u64 = 5_000;
+/// How long a node waits for the database before it closes the connection. Before a commit that is certain: nothing was applied.
+pub const DATABASE_ANSWER_MS_MAX: u64 = 15_000;
+/// Groups of writes that are under way at one time; they share no key.
+pub const DATABASE_GROUPS_MAX: usize = 4;
+/// Queued batches that are looked through for a group, past those that must wait for a key.
+pub const DATABASE_QUEUE_LOOK_MAX: usize = 4_096;
+/// Rows that one statement writes.
+pub const DATABASE_STATEMENT_ROWS_MAX: usize = 1_000;
+/// Times that a group, or a read, is tried where others change what it rests on.
+pub const DATABASE_ATTEMPTS_MAX: u32 = 3;
+/// The same for a batch that is written alone.
+pub const DATABASE_LONE_ATTEMPTS_MAX: u32 = 20;
+/// How long a deleted key's row stays: longer than any transaction can last that read the key before.
+pub const TOMBSTONE_SECONDS: u64 = 600;
+/// Entries that have just expired, and are confirmed to be untouched, in one page.
+pub const PAGE_CONFIRMATIONS_MAX: usize = 1_000;
+
 /// The memory budget when no setting gives one, in MiB.
 pub const MEMORY_MB_DEFAULT: u64 = 512;
 /// The smallest memory budget that is accepted, in MiB.

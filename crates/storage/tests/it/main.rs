@@ -6,4 +6,5 @@ mod conformance;
 mod damage;
 mod faults;
 mod fixtures;
+mod postgres;
 mod property;
