@@ -69,6 +69,7 @@ impl From<OpenError> for Fatal {
             | OpenError::Newer { .. } => Exit::DataDir,
             OpenError::Damaged(_) => Exit::Damaged,
             OpenError::Cache(_) => Exit::Error,
+            OpenError::Database(_) => Exit::Error,
             OpenError::Other(_) => Exit::DataDir,
         };
         Self::new(exit, error.to_string())

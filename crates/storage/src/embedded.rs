@@ -18,8 +18,8 @@ use kvstore_types::{
 };
 
 use crate::{
-    Checkpoint, Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError, committer::Committer,
-    near::Near, readers::Readers, reclaim::Housekeeper,
+    Capabilities, Checkpoint, Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError,
+    committer::Committer, near::Near, readers::Readers, reclaim::Housekeeper,
 };
 
 /// Store time on this node: it never goes back, and is never behind the last stamp.
@@ -186,6 +186,10 @@ impl<E: Engine> Store for Embedded<E> {
 
     fn applied_revision(&self) -> Revision {
         self.engine.position().revision
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { store_wide_order: true }
     }
 
     fn status(&self) -> Status {

@@ -14,6 +14,7 @@ use crate::{
     cache::Cached,
     embedded::Embedded,
     memory::MemoryEngine,
+    postgres::{self, PostgresConfig, PostgresStore, TimeSource},
     rocks::{self, RocksEngine},
 };
 
@@ -58,6 +59,31 @@ pub fn open_embedded(config: &EmbeddedConfig, clock: Arc<dyn Clock>) -> Result<A
 /// The system gives no thread.
 pub fn open_memory(clock: Arc<dyn Clock>, reclaim_every: Option<Duration>) -> std::io::Result<Arc<dyn Store>> {
     Embedded::start(MemoryEngine::default(), clock, reclaim_every)
+}
+
+/// Connects to a database and makes its tables where they are missing. A database that is away does not stop it: the store tells that
+/// it is unreachable, until it is not.
+///
+/// # Errors
+/// [`OpenError::Database`]: what does not heal by itself, such as a wrong password or the tables of a newer version.
+pub async fn open_postgres(config: PostgresConfig) -> Result<Arc<dyn Authority>, OpenError> {
+    PostgresStore::open(config, TimeSource::Database).await
+}
+
+/// Makes or changes the tables of a database. Says how many migrations ran.
+///
+/// # Errors
+/// [`OpenError::Database`]: it can't be reached, or refuses.
+pub async fn migrate_postgres(config: PostgresConfig) -> Result<usize, OpenError> {
+    postgres::migrate(config).await
+}
+
+/// [`open_postgres`] with a clock that stands in for the database's: for tests that own time.
+///
+/// # Errors
+/// As for [`open_postgres`].
+pub async fn open_postgres_at(config: PostgresConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Authority>, OpenError> {
+    PostgresStore::open(config, TimeSource::Injected(clock)).await
 }
 
 /// Opens, or makes, the engine in a data directory, for whoever orders writes by other means than the embedded store.

@@ -58,7 +58,7 @@ struct Storage {
     /// The backend's name.
     #[schema(example = "embedded")]
     backend: &'static str,
-    /// `ready`, `disk_full`, `read_only`, `stopping` or `failed`.
+    /// `ready`, `disk_full`, `read_only`, `unreachable`, `stopping` or `failed`.
     #[schema(example = "ready")]
     state: &'static str,
     /// How long a small read took; null where it failed.

@@ -14,7 +14,7 @@ use super::{Given, Settings};
 /// What stands for a secret that is set.
 const HIDDEN: &str = "(hidden)";
 /// Settings that must not be shown.
-const SECRETS: [&str; 1] = ["token"];
+const SECRETS: [&str; 3] = ["token", "database_url", "postgres_password"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

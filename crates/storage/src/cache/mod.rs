@@ -68,5 +68,13 @@ pub use authority::{Agreement, Authority, FIRST_EPOCH, Fence, FenceNode, NodeId,
 pub use config::{CacheConfig, CacheMode, CacheModeError, CacheTimes};
 pub(crate) use store::Cached;
 
+/// Whether nodes of this store answer from a fenced cache now: one that writes without a cache of its own must not do so beside them.
+/// `false` too where the store can't be asked.
+pub async fn is_fenced(authority: &dyn Authority) -> bool {
+    // Removes nobody: no node has this number and no beats.
+    let turn = Turn::Remove { node: NodeId(0), beats: 0 };
+    authority.fence(NodeId(0), &turn).await.is_ok_and(|fence| fence.open && !fence.nodes.is_empty())
+}
+
 /// Why a link is given up whose data is no longer there.
 const REPLACED: &str = "its data was flushed or replaced";

@@ -27,7 +27,7 @@ use super::{
     scripts::Answer,
     ticks::Ticks,
 };
-use crate::{CacheStatus, Checkpoint, OpenError, Status, Store, StoreError};
+use crate::{CacheStatus, Capabilities, Checkpoint, OpenError, Status, Store, StoreError};
 
 /// A store with a cache before it.
 pub(crate) struct Cached {
@@ -219,6 +219,10 @@ impl Store for Cached {
 
     fn applied_revision(&self) -> Revision {
         self.authority().applied_revision()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.authority().capabilities()
     }
 
     fn status(&self) -> Status {

@@ -8,4 +8,5 @@ mod damage;
 mod faults;
 mod fence_model;
 mod fixtures;
+mod postgres;
 mod property;

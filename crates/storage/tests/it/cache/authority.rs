@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use kvstore_storage::{
-    Agreement, Authority, Checkpoint, Clock, FIRST_EPOCH, Fence, FenceNode, ManualClock, NodeId, Status, Store, StoreError, Turn,
-    open_memory,
+    Agreement, Authority, Capabilities, Checkpoint, Clock, FIRST_EPOCH, Fence, FenceNode, ManualClock, NodeId, Status, Store, StoreError,
+    Turn, open_memory,
 };
 use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, WriteBatch};
 use parking_lot::Mutex;
@@ -174,6 +174,10 @@ impl Store for MemoryAuthority {
 
     fn applied_revision(&self) -> Revision {
         self.store.applied_revision()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
     }
 
     fn status(&self) -> Status {

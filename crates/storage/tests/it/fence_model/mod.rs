@@ -40,9 +40,9 @@ const FLAWS: &[(Flaw, usize, u8, u8)] = &[
     (Flaw::CountsAnEndedLease, 1, 2, 1),
     (Flaw::StampsTheEpochOfTheFill, 1, 2, 1),
     (Flaw::AsksForNoInstance, 1, 2, 1),
-    (Flaw::OpensWithoutAgreement, 1, 2, 2),
+    (Flaw::OpensWithoutAgreement, 1, 2, 1),
     (Flaw::AgreesWithBareWrites, 1, 2, 1),
-    (Flaw::AgreesAnew, 1, 2, 2),
+    (Flaw::AgreesAnew, 2, 2, 2),
     (Flaw::MarksElsewhereAtOnce, 1, 2, 1),
 ];
 

@@ -45,14 +45,11 @@ pub(super) enum Action {
     TokenEnds,
     Fetch(usize),
     Fill(usize),
-    FillIsLost(usize),
     // Faults.
     LoseMarkReply(usize),
     Flush,
     Restart,
-    CutOff(usize),
     Divert(usize),
-    Heal(usize),
 }
 
 impl Model for Fenced {
@@ -65,13 +62,17 @@ impl Model for Fenced {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         use Action::*;
+        // Nobody reads any more, or waits for an answer of the cache: nothing that follows can be stale.
+        let hopes = |read: Read| matches!(read, Read::Asked { .. } | Read::Answered { .. });
+        if state.reads_left == 0 && !state.nodes.iter().any(|node| hopes(node.read)) {
+            return;
+        }
         for node in 0..NODES {
             actions.extend([Look, LeaseEnds, Agree, SendAgreement, Open, CloseForLink, Attach].map(|action| action(node)));
-            actions.extend([Ask, Answer, Arrive, Token, Fetch, Fill, FillIsLost].map(|action| action(node)));
+            actions.extend([Ask, Answer, Arrive, Token, Fetch, Fill].map(|action| action(node)));
             if state.faults_left > 0 {
-                actions.extend([CutOff(node), Divert(node)]);
+                actions.push(Divert(node));
             }
-            actions.push(Heal(node));
         }
         for write in 0..WRITES {
             actions.extend((0..NODES).map(|node| Begin(write, node)));
@@ -100,8 +101,8 @@ impl Model for Fenced {
             | Action::MarkAgain(_)
             | Action::LoseMarkReply(_) => self.write(&mut state, action),
             Action::Ask(node) | Action::Answer(node) | Action::Arrive(node) | Action::Token(node) => self.read(&mut state, action, node),
-            Action::Fetch(node) | Action::Fill(node) | Action::FillIsLost(node) => self.fill(&mut state, action, node),
-            Action::Flush | Action::Restart | Action::CutOff(_) | Action::Divert(_) | Action::Heal(_) => fault(&mut state, action),
+            Action::Fetch(node) | Action::Fill(node) => self.fill(&mut state, action, node),
+            Action::Flush | Action::Restart | Action::Divert(_) => fault(&mut state, action),
             _ => self.keep(&mut state, action),
         };
         // An action that changes nothing is none.
@@ -166,7 +167,7 @@ impl Fenced {
                 close(state, at);
             }
             Action::Attach(at) => {
-                if state.nodes[at].link.is_some() || state.nodes[at].cut_off {
+                if state.nodes[at].link.is_some() {
                     return None;
                 }
                 state.nodes[at].link = Some(attach(state, at));
@@ -204,9 +205,6 @@ impl Fenced {
             }
             Action::Mark(at) | Action::LoseMarkReply(at) => {
                 let Write::Marking { node, link, before } = state.writes[at] else { return None };
-                if state.nodes[usize::from(node)].cut_off {
-                    return None;
-                }
                 let data = self.reached(state, link)?;
                 data.payload = None;
                 data.token = None;
@@ -223,9 +221,9 @@ impl Fenced {
             }
             Action::MarkFails(at) => {
                 let Write::Marking { node, link, .. } = state.writes[at] else { return None };
-                // Without a fault in its way a mark does not fail.
-                if self.reached(state, link).is_some() && !state.nodes[usize::from(node)].cut_off {
-                    return None;
+                // Where the instance is gone it must fail; elsewhere it takes a fault: the way there is cut.
+                if self.reached(state, link).is_some() {
+                    state.faults_left = state.faults_left.checked_sub(1)?;
                 }
                 state.nodes[usize::from(node)].link = None;
                 state.writes[at] = Write::Uncovered { node, cover: Some(link) };
@@ -301,16 +299,13 @@ impl Fenced {
                 state.reads_left -= 1;
                 Read::Asked { floor: state.value, link }
             }
-            (Action::Answer(_), Read::Asked { floor, link }) => {
-                let cut_off = node.cut_off;
-                match state.data(link) {
-                    Some(data) if !cut_off => Read::Answered { floor, link, payload: data.payload },
-                    _ => {
-                        state.nodes[at].link = None;
-                        Read::None
-                    }
+            (Action::Answer(_), Read::Asked { floor, link }) => match state.data(link) {
+                Some(data) => Read::Answered { floor, link, payload: data.payload },
+                None => {
+                    state.nodes[at].link = None;
+                    Read::None
                 }
-            }
+            },
             (Action::Arrive(_), Read::Answered { floor, link, payload }) => match payload {
                 Some((epoch, value)) if vouched(link) == Some(epoch) => {
                     state.stale |= value < floor;
@@ -319,10 +314,9 @@ impl Fenced {
                 _ => Read::Missed { link, epoch: node.seen.epoch },
             },
             (Action::Token(_), Read::Missed { link, epoch }) => {
-                let cut_off = node.cut_off;
                 let free = |data: &Data| (data.token.is_none() && data.marks == 0) || self.flaw == Flaw::FillsWithoutAToken;
                 match self.reached(state, link) {
-                    Some(data) if !cut_off && free(data) => {
+                    Some(data) if free(data) => {
                         data.token = Some(at as u8);
                         Read::Fetching { link, epoch }
                     }
@@ -351,7 +345,6 @@ impl Fenced {
                 }
                 Read::None
             }
-            (Action::FillIsLost(_), Read::Filling { .. }) => Read::None,
             _ => return None,
         };
         state.nodes[at].read = next;
@@ -402,25 +395,14 @@ fn fault(state: &mut State, action: Action) -> Option<()> {
             state.redis[0].run += 1;
             state.redis[0].data = state.disk.clone().unwrap_or_default();
         }
-        Action::CutOff(at) => {
-            if state.nodes[at].cut_off {
-                return None;
-            }
-            state.faults_left -= 1;
-            state.nodes[at].cut_off = true;
-        }
         Action::Divert(at) => {
-            if state.nodes[at].side == 1 {
-                return None;
-            }
             state.faults_left -= 1;
             if state.redis[1].named == 0 {
                 state.redis[1].data = state.disk.clone().unwrap_or_default();
             }
-            state.nodes[at].side = 1;
+            state.nodes[at].side = 1 - state.nodes[at].side;
             state.nodes[at].link = None;
         }
-        Action::Heal(at) => state.nodes[at].cut_off = false,
         _ => return None,
     }
     Some(())

@@ -68,7 +68,6 @@ pub(super) struct Node {
     /// Whether that counts still, for hits.
     pub(super) leased: bool,
     pub(super) link: Option<Instance>,
-    pub(super) cut_off: bool,
     /// Which process it reaches when it connects.
     pub(super) side: u8,
     /// The epoch in which it knew the fence closed, if it has not agreed to an opening since.
@@ -180,8 +179,7 @@ impl State {
         // The fence is open and both nodes are at work: how it comes to that is part of every way back from a fault.
         let instance = (1, 1);
         let fence = Fence { epoch: 2, open: true, instance };
-        let node =
-            Node { seen: fence, leased: true, link: Some(instance), cut_off: false, side: 0, closed: None, agreed: None, read: Read::None };
+        let node = Node { seen: fence, leased: true, link: Some(instance), side: 0, closed: None, agreed: None, read: Read::None };
         Self {
             value: 0,
             fence,
