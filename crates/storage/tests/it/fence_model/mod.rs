@@ -42,7 +42,7 @@ const FLAWS: &[(Flaw, usize, u8, u8)] = &[
     (Flaw::AsksForNoInstance, 1, 2, 1),
     (Flaw::OpensWithoutAgreement, 1, 2, 1),
     (Flaw::AgreesWithBareWrites, 1, 2, 1),
-    (Flaw::AgreesAnew, 2, 2, 2),
+    (Flaw::AgreesAnew, 1, 2, 1),
     (Flaw::MarksElsewhereAtOnce, 1, 2, 1),
 ];
 

@@ -57,7 +57,8 @@ impl Model for Fenced {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::first(self.reads, self.faults)]
+        let open = State::first(self.reads, self.faults);
+        vec![open.clone().closed(), open]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {

@@ -175,8 +175,18 @@ impl State {
         self
     }
 
+    /// The same after somebody closed the fence, and before anybody agreed to its opening.
+    pub(super) fn closed(mut self) -> Self {
+        self.fence.epoch += 1;
+        self.fence.open = false;
+        for node in &mut self.nodes {
+            node.seen = self.fence;
+            node.closed = Some(self.fence.epoch);
+        }
+        self
+    }
+
     pub(super) fn first(reads: u8, faults: u8) -> Self {
-        // The fence is open and both nodes are at work: how it comes to that is part of every way back from a fault.
         let instance = (1, 1);
         let fence = Fence { epoch: 2, open: true, instance };
         let node = Node { seen: fence, leased: true, link: Some(instance), side: 0, closed: None, agreed: None, read: Read::None };
