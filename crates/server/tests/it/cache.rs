@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::running::{Server, eventually, expect_exit, kvstore, run};
 
 fn health(server: &Server) -> Value {
-    serde_json::from_str(&expect_exit(&server.client(&["health", "--json"], b""), 0)).expect("JSON")
+    serde_json::from_str(&expect_exit(&server.client(&["health"], b""), 0)).expect("JSON")
 }
 
 fn metric(server: &Server, name: &str) -> f64 {

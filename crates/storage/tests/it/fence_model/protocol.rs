@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use super::{
-    Flaw,
+    Beginning, Flaw,
     state::{Agreement, Data, Instance, NODES, Read, State, WRITES, Write},
 };
 
@@ -11,6 +11,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) struct Fenced {
     pub(super) flaw: Flaw,
+    pub(super) begins: Beginning,
     pub(super) writes: usize,
     pub(super) reads: u8,
     pub(super) faults: u8,
@@ -58,7 +59,10 @@ impl Model for Fenced {
 
     fn init_states(&self) -> Vec<State> {
         let open = State::first(self.reads, self.faults);
-        vec![open.clone().closed(), open]
+        match self.begins {
+            Beginning::Open => vec![open],
+            Beginning::OpenOrClosed => vec![open.clone().closed(), open],
+        }
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
