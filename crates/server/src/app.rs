@@ -97,7 +97,12 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
 
 async fn open_store(settings: &Settings, memory: MemoryPlan) -> anyhow::Result<Arc<dyn Store>> {
     if settings.storage == Storage::Postgres {
-        return Ok(open_postgres(database(settings)?).await.map_err(|error| refused_database(settings, &error))?);
+        let cache = settings.cache();
+        let opened = open_postgres(database(settings)?, cache.as_ref()).await;
+        return Ok(opened.map_err(|error| refused_database(settings, &error))?);
+    }
+    if settings.cache().is_some() {
+        tracing::warn!("REDIS_URL is set and not used: the embedded store has a cache of its own; Redis goes before PostgreSQL");
     }
     let config =
         EmbeddedConfig { memory, free_space_floor_bytes: settings.free_space_floor_mb << 20, ..EmbeddedConfig::new(&settings.data_dir) };
@@ -136,6 +141,9 @@ fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
 
 /// Names the setting that an error of the database speaks of.
 fn refused_database(settings: &Settings, error: &OpenError) -> Fatal {
+    if let OpenError::Cache(_) = error {
+        return Fatal::new(Exit::Error, error.to_string());
+    }
     let named = match settings.database_url {
         Some(_) => "KVSTORE_DATABASE_URL (--database-url)",
         None => "POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB",

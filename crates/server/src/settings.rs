@@ -16,6 +16,7 @@ use figment::{
     Figment,
     providers::{Format, Serialized, Toml},
 };
+use kvstore_storage::{CacheConfig, CacheMode};
 use kvstore_types::limits;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,16 @@ pub(crate) struct Given {
     #[arg(long, env = "POSTGRES_DB", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     postgres_db: Option<String>,
+
+    /// Redis, as a cache before PostgreSQL: `redis://[user:password@]host:port[/database]` [default: no cache]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_url: Option<String>,
+
+    /// How a cached entry becomes an answer: `validate` checks its revision first, `fenced` need not [default: validate]
+    #[arg(long, env = "KVSTORE_CACHE", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
 
     /// The memory budget of caches, write buffers and requests in flight, in MiB [default: 512]
     #[arg(long, env = "KVSTORE_MEMORY_MB", value_name = "MIB")]
@@ -174,6 +185,8 @@ pub(crate) struct Settings {
     pub(crate) postgres_user: Option<String>,
     pub(crate) postgres_password: Option<String>,
     pub(crate) postgres_db: Option<String>,
+    redis_url: Option<String>,
+    cache: String,
     pub(crate) memory_mb: u64,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_body_bytes: usize,
@@ -202,6 +215,8 @@ impl Default for Settings {
             postgres_user: None,
             postgres_password: None,
             postgres_db: None,
+            redis_url: None,
+            cache: CacheMode::default().as_str().into(),
             memory_mb: limits::MEMORY_MB_DEFAULT,
             max_value_bytes: limits::VALUE_BYTES_MAX_DEFAULT,
             max_body_bytes: limits::BODY_BYTES_MAX_DEFAULT,
@@ -237,8 +252,20 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The cache that was asked for. An empty URL is none: that is how a variable is taken back in many places.
+    pub(crate) fn cache(&self) -> Option<CacheConfig> {
+        let url = self.redis_url.as_ref().filter(|url| !url.is_empty())?;
+        let mode = self.cache.parse().unwrap_or_default();
+        Some(CacheConfig { mode, ..CacheConfig::new(url) })
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         self.check_database()?;
+        ensure!(
+            self.cache.parse::<CacheMode>().is_ok(),
+            "cache is {:?}; give --cache (KVSTORE_CACHE) as `validate` or `fenced`",
+            self.cache
+        );
         let least = limits::MEMORY_MB_MIN;
         ensure!(self.memory_mb >= least, "memory_mb is {}; give at least {least}", self.memory_mb);
         ensure!(self.memory_mb <= 1 << 30, "memory_mb is {}, which no machine has; it is counted in MiB", self.memory_mb);
@@ -303,7 +330,7 @@ impl Settings {
 }
 
 /// Names that the deployments to come take. Serving on as if they were not there would be a surprise.
-const NOT_YET: &[(&str, &str)] = &[("REPLICA_NODES", "several nodes"), ("KVSTORE_CLUSTER_SECRET", "several nodes"), ("REDIS_URL", "Redis")];
+const NOT_YET: &[(&str, &str)] = &[("REPLICA_NODES", "several nodes"), ("KVSTORE_CLUSTER_SECRET", "several nodes")];
 
 /// Variables with our prefix that `kvstore serve` or a client command reads.
 const KNOWN: &[&str] = &[
@@ -319,6 +346,7 @@ const KNOWN: &[&str] = &[
     "POSTGRES_USER",
     "POSTGRES_PASSWORD",
     "POSTGRES_DB",
+    "KVSTORE_CACHE",
     "KVSTORE_MEMORY_MB",
     "KVSTORE_MAX_VALUE_BYTES",
     "KVSTORE_MAX_BODY_BYTES",
@@ -364,7 +392,7 @@ mod tests {
         for argument in serve.get_arguments() {
             if let Some(name) = argument.get_env() {
                 let name = name.to_str().expect("a name in ASCII");
-                assert!(KNOWN.contains(&name), "{name} would be reported as unknown");
+                assert!(KNOWN.contains(&name) || !name.starts_with("KVSTORE_"), "{name} would be reported as unknown");
             }
         }
     }

@@ -211,6 +211,7 @@ impl<E: Engine> Store for Embedded<E> {
             applied: self.applied_revision(),
             disk_free_bytes: disk.map(|disk| disk.free_bytes),
             disk_used_bytes: disk.map(|disk| disk.used_bytes),
+            cache: None,
         }
     }
 

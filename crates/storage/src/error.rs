@@ -126,6 +126,9 @@ pub enum OpenError {
     /// The database can't be used.
     #[error("{0}")]
     Database(String),
+    /// Redis can't be used as it was given.
+    #[error("the cache can't be used: {0}; correct REDIS_URL, or leave it out to serve without a cache")]
+    Cache(String),
     /// Anything else.
     #[error("the data directory can't be opened: {0}")]
     Other(String),

@@ -126,4 +126,19 @@ pub struct Status {
     pub disk_free_bytes: Option<u64>,
     /// Bytes that the data takes on disk, where there is one.
     pub disk_used_bytes: Option<u64>,
+    /// What the cache before it says of itself, where there is one.
+    pub cache: Option<CacheStatus>,
+}
+
+/// What a cache says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// What keeps the entries: `redis`.
+    pub backend: &'static str,
+    /// `validate` or `fenced`.
+    pub mode: &'static str,
+    /// `on`, `closed` (it works, but entries do not count now) or `off`.
+    pub state: &'static str,
+    /// How long it took to answer when it was last asked.
+    pub latency: Option<Duration>,
 }

@@ -174,3 +174,56 @@ pub const TRANSFER_RETRY_SECONDS_DEFAULT: u64 = 120;
 pub const TRANSFER_RETRY_WAIT_MS_MIN: u64 = 200;
 /// The longest such wait.
 pub const TRANSFER_RETRY_WAIT_MS_MAX: u64 = 5_000;
+
+/// How long a cached entry is kept.
+pub const CACHE_ENTRY_SECONDS: u64 = 300;
+/// Bytes of a value that is cached, at most: a larger one would hold up the connection that all requests share.
+pub const CACHE_VALUE_BYTES_MAX: usize = 1 << 20;
+/// How long an answer of Redis is waited for; then the cache is off until it answers again.
+pub const CACHE_ANSWER_MS_MAX: u64 = 250;
+/// The first wait before Redis is tried again; it doubles.
+pub const CACHE_RETRY_MS_MIN: u64 = 50;
+/// The longest such wait.
+pub const CACHE_RETRY_MS_MAX: u64 = 1_000;
+/// How often Redis is asked how it is.
+pub const CACHE_PING_MS: u64 = 1_000;
+/// Fills and evictions that may wait for their turn.
+pub const CACHE_CHORES_MAX: usize = 4_096;
+/// Bytes of values that may wait to be filled in.
+pub const CACHE_CHORE_BYTES_MAX: usize = 16 << 20;
+/// Chores that are sent together.
+pub const CACHE_CHORES_TOGETHER: usize = 128;
+/// Keys whose revisions one query checks.
+pub const CACHE_CHECK_KEYS_MAX: usize = 1_000;
+/// Such queries under way at one time.
+pub const CACHE_CHECKS_MAX: usize = 4;
+/// Keys that one script marks.
+pub const CACHE_MARK_KEYS_MAX: usize = 500;
+/// How long what was read of the fence counts.
+pub const CACHE_LEASE_MS: u64 = 1_000;
+/// What is waited beyond a lease.
+pub const CACHE_LEASE_MARGIN_MS: u64 = 100;
+/// What is added to the authority's time when a cached expiry is compared with it.
+pub const CACHE_CLOCK_MARGIN_MS: u64 = 50;
+/// How long a mark stands that nobody removes: longer than any transaction can last.
+pub const CACHE_MARK_SECONDS: u64 = 600;
+/// How long a fill may take, from its miss on.
+pub const CACHE_TOKEN_MS: u64 = 3_000;
+/// How often the fence is looked at.
+pub const CACHE_LOOK_MS: u64 = 300;
+/// How old a node's last beat may be when it writes without asking the authority first.
+pub const CACHE_LAPSE_MS: u64 = 10_000;
+/// How long a node's beats must stand still before another node removes it: longer than `CACHE_LAPSE_MS` and `COMMIT_WAIT_MS_MAX` together.
+pub const CACHE_REMOVAL_MS: u64 = 60_000;
+/// One hit in this many is compared with the authority.
+pub const CACHE_COMPARE_ONE_IN: u64 = 1_000;
+/// Above this part of Redis's memory limit, in percent, nothing is filled in, so that marks still find room.
+pub const CACHE_MEMORY_PERCENT_MAX: u64 = 90;
+/// How long a turn at the fence may take.
+pub const CACHE_FENCE_TURN_MS_MAX: u64 = 5_000;
+/// How long the fence may be closed, with Redis there, before the log tells.
+pub const CACHE_STUCK_MS: u64 = 10_000;
+/// How long the fence stays closed at least, once it was not open for long; it doubles.
+pub const CACHE_PATIENCE_MS_MIN: u64 = 500;
+/// The longest such time, and the time after which it counts as having been open for long.
+pub const CACHE_PATIENCE_MS_MAX: u64 = 30_000;

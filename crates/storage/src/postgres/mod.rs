@@ -27,6 +27,7 @@ mod commit;
 mod config;
 mod connect;
 mod error;
+mod fence;
 mod group;
 mod plan;
 mod queue;

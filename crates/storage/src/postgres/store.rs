@@ -22,7 +22,7 @@ use super::{
     sweep::Sweeper,
     time::StoreTime,
 };
-use crate::{Capabilities, Checkpoint, OpenError, State, Status, Store, StoreError};
+use crate::{Authority, Capabilities, Checkpoint, Fence, NodeId, OpenError, State, Status, Store, StoreError, Turn};
 
 /// What reads, writes and the sweeper share.
 pub(crate) struct Shared {
@@ -52,7 +52,7 @@ pub(crate) struct PostgresStore {
 impl PostgresStore {
     /// Connects, and makes the tables where they are missing. A database that is away may come back: the store starts and says that it
     /// can't reach it.
-    pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<dyn Store>, OpenError> {
+    pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<Self>, OpenError> {
         let time = Arc::new(StoreTime::new(source));
         let pool = Pool::new(config.database, config.migrate, Arc::clone(&time), config.connections).map_err(OpenError::Database)?;
         match pool.try_get().await {
@@ -142,7 +142,7 @@ impl Store for PostgresStore {
         } else {
             State::Unreachable
         };
-        Status { backend: "postgres", state, applied: self.applied_revision(), disk_free_bytes: None, disk_used_bytes: None }
+        Status { backend: "postgres", state, applied: self.applied_revision(), disk_free_bytes: None, disk_used_bytes: None, cache: None }
     }
 
     async fn probe(&self) -> Result<Duration, StoreError> {
@@ -163,5 +163,16 @@ impl Store for PostgresStore {
     async fn failed(&self) -> String {
         // Every request finds out for itself whether the database answers again.
         std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Authority for PostgresStore {
+    async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
+        self.shared.revisions(keys).await
+    }
+
+    async fn fence(&self, node: NodeId, turn: &Turn) -> Result<Fence, StoreError> {
+        self.shared.fence(node, turn).await
     }
 }

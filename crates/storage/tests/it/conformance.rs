@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, io::Write};
 
 use kvstore_storage::{
+    CacheMode,
     conformance::{self, Factory, Report, engine},
     contract::CLAUSES,
 };
 
 use crate::{
+    cache::conforms::CachedMemory,
     fixtures::{EAGER, Embedded, EngineKind, EngineOf, Memory},
     postgres::Postgres,
 };
@@ -44,6 +46,18 @@ fn memory_conforms_while_it_reclaims_eagerly() {
 }
 
 #[test]
+fn memory_behind_a_cache_that_checks_conforms() {
+    let report = suite(&|| CachedMemory::fixture(CacheMode::Validate));
+    assert_eq!(unproven_of_stores(&report), NEED_KEEPING, "clauses that no passed case cites");
+}
+
+#[test]
+fn memory_behind_a_fenced_cache_conforms() {
+    let report = suite(&|| CachedMemory::fixture(CacheMode::Fenced));
+    assert_eq!(unproven_of_stores(&report), NEED_KEEPING, "clauses that no passed case cites");
+}
+
+#[test]
 fn embedded_conforms() {
     let report = suite(&|| Embedded::fixture(None));
     assert_eq!(unproven_of_stores(&report), Vec::<&str>::new(), "clauses that no passed case cites");
@@ -72,6 +86,18 @@ fn postgres_conforms() {
 #[test]
 fn postgres_conforms_while_it_reclaims_eagerly() {
     suite(&|| Postgres::fixture(EAGER));
+}
+
+#[test]
+fn postgres_behind_a_cache_that_checks_conforms() {
+    let report = suite(&|| Postgres::cached(CacheMode::Validate));
+    assert_eq!(unproven_of_stores(&report), ["C26"], "clauses that no passed case cites");
+}
+
+#[test]
+fn postgres_behind_a_fenced_cache_conforms() {
+    let report = suite(&|| Postgres::cached(CacheMode::Fenced));
+    assert_eq!(unproven_of_stores(&report), ["C26"], "clauses that no passed case cites");
 }
 
 #[test]

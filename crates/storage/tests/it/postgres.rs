@@ -5,21 +5,30 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use kvstore_storage::{
-    ManualClock, PostgresConfig, Store,
+    CacheConfig, CacheMode, CacheTimes, ManualClock, PostgresConfig, Store,
     conformance::{Fixture, Stop},
     open_postgres_at,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::fixtures::START;
+use crate::{
+    cache::{
+        node::{Node, times},
+        redis,
+    },
+    fixtures::START,
+};
 
 const GIVEN: &str = "KVSTORE_TEST_DATABASE_URL";
 /// What kvstore makes in a database.
 const REMOVE: &str =
-    "DROP TABLE IF EXISTS kv, kv_requests, kv_meta, cache_state, refinery_schema_history; DROP SEQUENCE IF EXISTS kv_revision";
+    "DROP TABLE IF EXISTS kv, kv_requests, kv_meta, kv_fence, kv_fence_nodes, refinery_schema_history; DROP SEQUENCE IF EXISTS kv_revision";
 
 pub(crate) struct Postgres {
+    name: String,
     reclaim_every: Option<Duration>,
+    /// A Redis before the database, shared by all nodes of the case.
+    cache: Option<(CacheMode, kvstore_testkit::Redis)>,
     clock: Arc<ManualClock>,
     opened: Mutex<Option<Opened>>,
 }
@@ -72,13 +81,32 @@ impl Home {
 
 impl Postgres {
     pub(crate) fn fixture(reclaim_every: Option<Duration>) -> Arc<dyn Fixture> {
-        Arc::new(Self { reclaim_every, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) })
+        let name = if reclaim_every.is_some() { "postgres, reclaiming eagerly" } else { "postgres" };
+        Self::with(name.into(), reclaim_every, None)
+    }
+
+    pub(crate) fn cached(mode: CacheMode) -> Arc<dyn Fixture> {
+        Self::with(format!("postgres + cache ({})", mode.as_str()), None, Some((mode, redis::start(&[]))))
+    }
+
+    fn with(name: String, reclaim_every: Option<Duration>, cache: Option<(CacheMode, kvstore_testkit::Redis)>) -> Arc<dyn Fixture> {
+        Arc::new(Self { name, reclaim_every, cache, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) })
     }
 
     async fn open(&self, url: &str) -> Result<Arc<dyn Store>, Stop> {
         let mut config = PostgresConfig::from_url(url)?;
         config.reclaim_every = self.reclaim_every;
-        Ok(open_postgres_at(config, self.clock.clone()).await?)
+        let cache = self.cache.as_ref().map(|(mode, redis)| CacheConfig {
+            url: redis.url(),
+            mode: *mode,
+            // Cases set the clock by hand, which no time that has passed can tell: what expires is asked for.
+            times: CacheTimes { clock_margin: Duration::from_secs(1 << 33), ..times() },
+        });
+        let store = open_postgres_at(config, cache.as_ref(), self.clock.clone()).await?;
+        if cache.is_some() {
+            Node { store: Arc::clone(&store) }.becomes("on").await;
+        }
+        Ok(store)
     }
 
     /// Another store on the data of the first.
@@ -92,7 +120,7 @@ impl Postgres {
 #[async_trait]
 impl Fixture for Postgres {
     fn name(&self) -> &str {
-        if self.reclaim_every.is_some() { "postgres, reclaiming eagerly" } else { "postgres" }
+        &self.name
     }
 
     fn clock(&self) -> &ManualClock {

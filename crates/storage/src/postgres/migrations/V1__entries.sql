@@ -32,9 +32,19 @@ CREATE TABLE kv_meta (
     value bigint NOT NULL
 );
 
--- The state of a cache in front of these tables: whether it may be used, and under which epoch.
-CREATE TABLE cache_state (
+-- The fence of a cache in front of these tables (one row), and the nodes that count with it.
+CREATE TABLE kv_fence (
     name text PRIMARY KEY,
+    -- Tells these tables from others that use the same Redis.
+    store bigint NOT NULL,
     epoch bigint NOT NULL,
-    enabled boolean NOT NULL
+    is_open boolean NOT NULL,
+    instance text NOT NULL
+);
+INSERT INTO kv_fence (name, store, epoch, is_open, instance) VALUES ('cache', floor(random() * 9007199254740992)::bigint, 1, false, '');
+CREATE TABLE kv_fence_nodes (
+    node bigint PRIMARY KEY,
+    beats bigint NOT NULL,
+    agreed_epoch bigint,
+    agreed_instance text
 );
