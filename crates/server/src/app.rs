@@ -6,8 +6,8 @@ use anyhow::Context;
 use kvstore_api::{ApiOptions, App, ServeOptions};
 use kvstore_service::{Limits, Service};
 use kvstore_storage::{
-    Budget, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, Store, SystemClock, migrate_postgres,
-    open_embedded, open_postgres,
+    Budget, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, Store, SystemClock, is_fenced, migrate_postgres,
+    open_cached, open_embedded, open_postgres,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -96,12 +96,23 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
 }
 
 async fn open_store(settings: &Settings, memory: MemoryPlan) -> anyhow::Result<Arc<dyn Store>> {
+    let cache = settings.cache();
     if settings.storage == Storage::Postgres {
-        let cache = settings.cache();
-        let opened = open_postgres(database(settings)?, cache.as_ref()).await;
-        return Ok(opened.map_err(|error| refused_database(settings, &error))?);
+        let store = open_postgres(database(settings)?).await.map_err(|error| refused_database(settings, &error))?;
+        return match cache {
+            Some(cache) => Ok(open_cached(store, &cache).map_err(Fatal::from)?),
+            None => {
+                if is_fenced(&*store).await {
+                    tracing::error!(
+                        "other nodes of this database answer from a fenced cache, and this one would not tell them of its writes: \
+                         start it with their REDIS_URL and --cache fenced"
+                    );
+                }
+                Ok(store)
+            }
+        };
     }
-    if settings.cache().is_some() {
+    if cache.is_some() {
         tracing::warn!("REDIS_URL is set and not used: the embedded store has a cache of its own; Redis goes before PostgreSQL");
     }
     let config =
@@ -141,9 +152,6 @@ fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
 
 /// Names the setting that an error of the database speaks of.
 fn refused_database(settings: &Settings, error: &OpenError) -> Fatal {
-    if let OpenError::Cache(_) = error {
-        return Fatal::new(Exit::Error, error.to_string());
-    }
     let named = match settings.database_url {
         Some(_) => "KVSTORE_DATABASE_URL (--database-url)",
         None => "POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB",

@@ -43,6 +43,16 @@ pub(crate) struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
 
+    /// Redis, as a cache before PostgreSQL: `redis://[user:password@]host:port[/database]` [default: no cache]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_url: Option<String>,
+
+    /// How a cached entry becomes an answer: `validate` checks its revision first, `fenced` need not [default: validate]
+    #[arg(long, env = "KVSTORE_CACHE", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
+
     /// With `postgres`: where the database is, as postgres://user:password@host:port/database
     #[arg(long, env = "KVSTORE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,16 +92,6 @@ pub(crate) struct Given {
     #[arg(long, env = "POSTGRES_DB", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     postgres_db: Option<String>,
-
-    /// Redis, as a cache before PostgreSQL: `redis://[user:password@]host:port[/database]` [default: no cache]
-    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    redis_url: Option<String>,
-
-    /// How a cached entry becomes an answer: `validate` checks its revision first, `fenced` need not [default: validate]
-    #[arg(long, env = "KVSTORE_CACHE", value_name = "MODE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache: Option<String>,
 
     /// The memory budget of caches, write buffers and requests in flight, in MiB [default: 512]
     #[arg(long, env = "KVSTORE_MEMORY_MB", value_name = "MIB")]
@@ -176,6 +176,8 @@ pub(crate) enum Migrate {
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
+    redis_url: Option<String>,
+    cache: String,
     pub(crate) storage: Storage,
     pub(crate) database_url: Option<String>,
     pub(crate) database_connections: usize,
@@ -185,8 +187,6 @@ pub(crate) struct Settings {
     pub(crate) postgres_user: Option<String>,
     pub(crate) postgres_password: Option<String>,
     pub(crate) postgres_db: Option<String>,
-    redis_url: Option<String>,
-    cache: String,
     pub(crate) memory_mb: u64,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_body_bytes: usize,
@@ -206,6 +206,8 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             data_dir: "./kvstore-data".into(),
+            redis_url: None,
+            cache: CacheMode::default().as_str().into(),
             storage: Storage::Embedded,
             database_url: None,
             database_connections: limits::DATABASE_CONNECTIONS_MAX_DEFAULT,
@@ -215,8 +217,6 @@ impl Default for Settings {
             postgres_user: None,
             postgres_password: None,
             postgres_db: None,
-            redis_url: None,
-            cache: CacheMode::default().as_str().into(),
             memory_mb: limits::MEMORY_MB_DEFAULT,
             max_value_bytes: limits::VALUE_BYTES_MAX_DEFAULT,
             max_body_bytes: limits::BODY_BYTES_MAX_DEFAULT,
@@ -260,12 +260,12 @@ impl Settings {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        self.check_database()?;
         ensure!(
             self.cache.parse::<CacheMode>().is_ok(),
             "cache is {:?}; give --cache (KVSTORE_CACHE) as `validate` or `fenced`",
             self.cache
         );
+        self.check_database()?;
         let least = limits::MEMORY_MB_MIN;
         ensure!(self.memory_mb >= least, "memory_mb is {}; give at least {least}", self.memory_mb);
         ensure!(self.memory_mb <= 1 << 30, "memory_mb is {}, which no machine has; it is counted in MiB", self.memory_mb);
@@ -338,6 +338,7 @@ const KNOWN: &[&str] = &[
     "KVSTORE_LISTEN",
     "KVSTORE_DATA_DIR",
     "KVSTORE_STORAGE",
+    "KVSTORE_CACHE",
     "KVSTORE_DATABASE_URL",
     "KVSTORE_DATABASE_CONNECTIONS",
     "KVSTORE_MIGRATE",
@@ -346,7 +347,6 @@ const KNOWN: &[&str] = &[
     "POSTGRES_USER",
     "POSTGRES_PASSWORD",
     "POSTGRES_DB",
-    "KVSTORE_CACHE",
     "KVSTORE_MEMORY_MB",
     "KVSTORE_MAX_VALUE_BYTES",
     "KVSTORE_MAX_BODY_BYTES",

@@ -28,7 +28,9 @@ mod store;
 
 pub use backup_dir::{BackupDir, BackupError};
 pub use budget::{Budget, MemoryPlan, Reservation};
-pub use cache::{Agreement, Authority, CacheConfig, CacheMode, CacheModeError, CacheTimes, FIRST_EPOCH, Fence, FenceNode, NodeId, Turn};
+pub use cache::{
+    Agreement, Authority, CacheConfig, CacheMode, CacheModeError, CacheTimes, FIRST_EPOCH, Fence, FenceNode, NodeId, Turn, is_fenced,
+};
 pub use check::{CheckObserver, CheckProgress, Checked, Finding};
 pub use checkpoint::Checkpoint;
 pub use clock::{Clock, ManualClock, SystemClock};

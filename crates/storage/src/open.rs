@@ -61,21 +61,13 @@ pub fn open_memory(clock: Arc<dyn Clock>, reclaim_every: Option<Duration>) -> st
     Embedded::start(MemoryEngine::default(), clock, reclaim_every)
 }
 
-/// Connects to a database and makes its tables where they are missing; with a Redis cache before it, if one is given. A database that is away does not stop it: the store tells that
+/// Connects to a database and makes its tables where they are missing. A database that is away does not stop it: the store tells that
 /// it is unreachable, until it is not.
 ///
 /// # Errors
-/// [`OpenError::Database`]: what does not heal by itself, such as a wrong password or the tables of a newer version;
-/// [`OpenError::Cache`]: the URL of Redis can't be used.
-pub async fn open_postgres(config: PostgresConfig, cache: Option<&CacheConfig>) -> Result<Arc<dyn Store>, OpenError> {
-    postgres_behind(cache, PostgresStore::open(config, TimeSource::Database).await?)
-}
-
-fn postgres_behind(cache: Option<&CacheConfig>, store: Arc<PostgresStore>) -> Result<Arc<dyn Store>, OpenError> {
-    match cache {
-        Some(cache) => open_cached(store, cache),
-        None => Ok(store),
-    }
+/// [`OpenError::Database`]: what does not heal by itself, such as a wrong password or the tables of a newer version.
+pub async fn open_postgres(config: PostgresConfig) -> Result<Arc<dyn Authority>, OpenError> {
+    PostgresStore::open(config, TimeSource::Database).await
 }
 
 /// Makes or changes the tables of a database. Says how many migrations ran.
@@ -90,12 +82,8 @@ pub async fn migrate_postgres(config: PostgresConfig) -> Result<usize, OpenError
 ///
 /// # Errors
 /// As for [`open_postgres`].
-pub async fn open_postgres_at(
-    config: PostgresConfig,
-    cache: Option<&CacheConfig>,
-    clock: Arc<dyn Clock>,
-) -> Result<Arc<dyn Store>, OpenError> {
-    postgres_behind(cache, PostgresStore::open(config, TimeSource::Injected(clock)).await?)
+pub async fn open_postgres_at(config: PostgresConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Authority>, OpenError> {
+    PostgresStore::open(config, TimeSource::Injected(clock)).await
 }
 
 /// Opens, or makes, the engine in a data directory, for whoever orders writes by other means than the embedded store.

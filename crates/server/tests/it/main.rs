@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod browser;
+mod cache;
 mod check;
 mod chromium;
 mod cli;

@@ -96,35 +96,3 @@ pub struct FenceNode {
     /// What it agrees to.
     pub agreed: Option<Agreement>,
 }
-
-impl Fence {
-    /// What a turn does. An authority reads the fence, has it take the turn, and keeps what it says then, all in one transaction.
-    pub fn take(&mut self, node: NodeId, turn: &Turn) {
-        match turn {
-            Turn::Look => {}
-            Turn::Beat { agreed } => self.beat(node, agreed.clone()),
-            Turn::Close => {
-                self.epoch += 1;
-                self.open = false;
-                self.beat(node, None);
-            }
-            Turn::Open(agreement) => {
-                let all = self.nodes.iter().all(|row| row.agreed.as_ref() == Some(agreement));
-                if !self.open && self.epoch == agreement.epoch && all {
-                    self.epoch += 1;
-                    self.open = true;
-                    self.instance.clone_from(&agreement.instance);
-                }
-            }
-            Turn::Remove { node, beats } => self.nodes.retain(|row| (row.node, row.beats) != (*node, *beats)),
-            Turn::Leave => self.nodes.retain(|row| row.node != node),
-        }
-    }
-
-    fn beat(&mut self, node: NodeId, agreed: Option<Agreement>) {
-        match self.nodes.iter_mut().find(|row| row.node == node) {
-            Some(row) => (row.beats, row.agreed) = (row.beats + 1, agreed),
-            None => self.nodes.push(FenceNode { node, beats: 1, agreed }),
-        }
-    }
-}

@@ -50,6 +50,8 @@ struct State {
     /// The epoch in which the fence is closed, and since when, without a chance to be opened: this node has not agreed since.
     closed: Option<(u64, Ticks)>,
     agreed: Option<Agreement>,
+    /// The closed epoch that was last seen, and since when.
+    seen_closed: Option<(u64, Ticks)>,
 }
 
 /// Whether a node may agree.
@@ -67,15 +69,18 @@ pub(super) enum Agreed {
 
 impl Fencing {
     /// Enters a write that is going to be marked in this instance. `None` where marks there would not be looked at: by others,
-    /// who look elsewhere, or after the opening that this node has agreed to.
-    pub(super) fn enter_marked(&self, instance: &Arc<str>, fence: &Fence) -> Option<WriteId> {
+    /// who look elsewhere, or after the opening that this node has agreed to. With it comes the moment whose leases must have ended,
+    /// if there is one: others may go on with an instance that was used before the closing, where this mark removes nothing.
+    pub(super) fn enter_marked(&self, instance: &Arc<str>, fence: &Fence) -> Option<(WriteId, Option<Ticks>)> {
         let mut state = self.state.lock();
         let looked_at = if fence.open {
             *fence.instance == **instance
         } else {
             state.agreed.as_ref().is_none_or(|agreed| agreed.epoch < fence.epoch || *agreed.instance == **instance)
         };
-        looked_at.then(|| state.enter(Cover::Marked(Arc::clone(instance))))
+        let elsewhere_before = !fence.open && *fence.instance != **instance;
+        let since = state.seen_closed.filter(|_| elsewhere_before).map(|(_, since)| since);
+        looked_at.then(|| (state.enter(Cover::Marked(Arc::clone(instance))), since))
     }
 
     /// Makes a write bare, a new one where none is given, and tells since when the fence is closed. `None` where it must be closed
@@ -113,8 +118,11 @@ impl Fencing {
     }
 
     /// Takes note of the fence: one that is open later than it was closed was opened without this node.
-    pub(super) fn saw(&self, fence: &Fence) {
+    pub(super) fn saw(&self, fence: &Fence, now: Ticks) {
         let mut state = self.state.lock();
+        if !fence.open && fence.epoch > FIRST_EPOCH && state.seen_closed.is_none_or(|(epoch, _)| epoch < fence.epoch) {
+            state.seen_closed = Some((fence.epoch, now));
+        }
         if fence.open && state.closed.is_some_and(|(epoch, _)| epoch < fence.epoch) {
             state.closed = None;
         }

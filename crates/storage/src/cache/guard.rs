@@ -82,7 +82,7 @@ impl Guard {
             }
             *self.last_beat.lock() = Some(asked);
         }
-        self.fencing.saw(&fence);
+        self.fencing.saw(&fence, Ticks::now());
         self.metrics.epoch(fence.epoch);
         self.lease.saw(fence.clone(), asked);
         Ok(fence)
@@ -130,9 +130,14 @@ impl Guard {
         let lease = self.joined().await?;
         let link = if self.mode == CacheMode::Fenced { self.links.current() } else { None };
         let Some(link) = link else { return self.cover_bare(keys, None).await };
-        let Some(write) = self.fencing.enter_marked(&link.instance, &lease.fence) else { return self.cover_bare(keys, None).await };
+        let Some((write, before)) = self.fencing.enter_marked(&link.instance, &lease.fence) else {
+            return self.cover_bare(keys, None).await;
+        };
         let mut covered = Covered { guard: Arc::clone(self), write, keys, mark: Some(self.names.next().into()), begun: false };
         if self.mark(&link, &covered.keys, covered.mark.as_deref().unwrap_or_default()).await {
+            if let Some(before) = before {
+                self.wait_for_leases(before).await;
+            }
             return Ok(covered);
         }
         let (_, since) = self.close_for(Some(write)).await?;

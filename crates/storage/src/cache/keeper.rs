@@ -44,16 +44,17 @@ impl Keeper {
         let guard = Arc::clone(&self.guard);
         let closed = guard.lease.get().is_none_or(|lease| !lease.fence.open);
         let due = guard.since_beat().is_none_or(|age| age > guard.times.lapse / 4);
-        let turn = if closed || due { Turn::Beat { agreed: guard.fencing.agreement() } } else { Turn::Look };
-        let Ok(fence) = guard.take(turn).await else { return };
-        let link = match guard.mode {
-            CacheMode::Fenced => guard.links.current(),
-            CacheMode::Validate => {
-                // This node's writes set no marks, so the fence must be closed for as long as it lives.
+        let link = guard.links.current();
+        if guard.mode == CacheMode::Validate {
+            // This node's writes set no marks, so the fence must be closed for as long as it lives.
+            if due && guard.take(Turn::Beat { agreed: None }).await.is_ok() {
                 self.close().await;
-                return;
             }
-        };
+            return;
+        }
+        let beats = due || (closed && link.is_some());
+        let turn = if beats { Turn::Beat { agreed: guard.fencing.agreement() } } else { Turn::Look };
+        let Ok(fence) = guard.take(turn).await else { return };
         let Some(link) = link else { return };
         if fence.open {
             self.saw_open();

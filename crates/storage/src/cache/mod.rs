@@ -23,6 +23,9 @@
 //! *A mark that is not certain*: the write is bare. Its node closes the fence (the epoch grows), waits until no lease from before
 //! can be alive, and goes on. While the fence stays closed on its account, further bare writes do not wait.
 //!
+//! *A mark while the fence is closed* is set where this node is connected. If that is not the instance that was used last, what others
+//! may still read is not removed by it, so the write waits for leases too.
+//!
 //! *Opening again* (`keeper.rs`). A node agrees to the opening of an epoch with an instance when none of its writes under way is
 //! bare and all their marks stand in that instance (`fencing.rs`). The fence opens, with a new epoch, once every node has agreed to
 //! the same. So between a write's cover and its outcome no other cover can take its place unnoticed: after a flush, or a start with
@@ -64,6 +67,14 @@ mod ticks;
 pub use authority::{Agreement, Authority, FIRST_EPOCH, Fence, FenceNode, NodeId, Turn};
 pub use config::{CacheConfig, CacheMode, CacheModeError, CacheTimes};
 pub(crate) use store::Cached;
+
+/// Whether nodes of this store answer from a fenced cache now: one that writes without a cache of its own must not do so beside them.
+/// `false` too where the store can't be asked.
+pub async fn is_fenced(authority: &dyn Authority) -> bool {
+    // Removes nobody: no node has this number and no beats.
+    let turn = Turn::Remove { node: NodeId(0), beats: 0 };
+    authority.fence(NodeId(0), &turn).await.is_ok_and(|fence| fence.open && !fence.nodes.is_empty())
+}
 
 /// Why a link is given up whose data is no longer there.
 const REPLACED: &str = "its data was flushed or replaced";

@@ -217,12 +217,12 @@ impl Store for Cached {
         self.write_covered(keys, self.authority().restore(batch)).await
     }
 
-    fn capabilities(&self) -> Capabilities {
-        self.authority().capabilities()
-    }
-
     fn applied_revision(&self) -> Revision {
         self.authority().applied_revision()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.authority().capabilities()
     }
 
     fn status(&self) -> Status {

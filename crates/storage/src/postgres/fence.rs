@@ -1,90 +1,123 @@
-//! The fence of a cache: the record that vouches for cached entries, kept in a table of its own. What a turn does is the cache's
-//! business ([`Fence::take`]); here it is made one transaction.
+//! The fence of a cache before this store: its turns, each a transaction that holds the fence's row. A turn that opens reads the
+//! nodes' rows once it holds it, so a node that joins is either seen by it or sees the fence open.
 
+use kvstore_types::{Key, Revision, limits::DATABASE_ATTEMPTS_MAX};
 use tokio_postgres::Row;
 
 use super::{
     Shared,
-    commit::finish,
-    connect::{Connection, Lease, within},
-    error::Fault,
-    group::Failure,
-    read::retried,
-    rows::{bigint, column},
+    connect::{Connection, within},
+    read::{Seen, retried, seen},
+    rows::{self, AFTER_HEADER, bigint},
 };
 use crate::{Agreement, Fence, FenceNode, NodeId, StoreError, Turn};
 
 impl Shared {
+    /// The revisions of keys, from one snapshot.
+    pub(super) async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
+        let names: Vec<_> = keys.iter().map(Key::as_str).collect();
+        for _ in 0..DATABASE_ATTEMPTS_MAX {
+            let rows = retried!(self, lease => lease.client.query(&lease.statements.revisions, &[&names]))?;
+            let mut now = self.time.seen();
+            for row in &rows {
+                now = now.max(self.time.at(rows::column(row, AFTER_HEADER)?));
+            }
+            let (mut found, mut just_expired) = (std::collections::HashMap::with_capacity(rows.len()), Vec::new());
+            for row in &rows {
+                let (key, stored) = (rows::key(row)?, rows::stored(row)?);
+                match seen(&stored, now) {
+                    Seen::There => drop(found.insert(key, stored.header.revision)),
+                    Seen::Absent => {}
+                    Seen::JustExpired => just_expired.push((key, stored.header.revision)),
+                }
+            }
+            if self.confirm(&just_expired).await? {
+                return Ok(keys.iter().map(|key| found.get(key).copied()).collect());
+            }
+        }
+        Err(StoreError::Overloaded("other writes change the same keys all the time"))
+    }
+
+    /// Takes a turn.
     pub(super) async fn fence(&self, node: NodeId, turn: &Turn) -> Result<Fence, StoreError> {
         if *turn == Turn::Look {
-            let rows = retried!(self, lease => lease.client.query(&lease.statements.fence, &[]))?;
-            return self.fence_of(&rows);
+            let row = retried!(self, lease => lease.client.query_one(&lease.statements.fence_look, &[]))?;
+            return self.told(&row, &[]);
         }
-        match self.take_turn(node, turn).await {
-            Ok(fence) => Ok(fence),
-            Err(Failure::Again(error) | Failure::Refused(error) | Failure::Final(error)) => Err(error),
-        }
-    }
-
-    async fn take_turn(&self, node: NodeId, turn: &Turn) -> Result<Fence, Failure> {
-        let mut lease = self.pool.get().await.map_err(Failure::Final)?;
+        let mut lease = self.pool.get().await?;
+        let warnings = lease.warnings();
         lease.begin();
         let answer = within(async {
-            let Connection { client, statements, .. } = &*lease;
-            // One turn after the other: who comes next sees what this one did.
-            tokio::try_join!(biased; client.batch_execute("BEGIN"), client.query_one(&statements.fence_lock, &[]))?;
-            client.query(&statements.fence, &[]).await
+            lease.client.batch_execute("BEGIN").await?;
+            lease.client.query_one(&lease.statements.fence_lock, &[]).await?;
+            change(&lease, node, turn).await?;
+            let fence = lease.client.query_one(&lease.statements.fence_look, &[]).await?;
+            let nodes = lease.client.query(&lease.statements.fence_nodes, &[]).await?;
+            // What becomes of a lost COMMIT does not matter: a turn can be taken twice.
+            lease.client.batch_execute("COMMIT").await?;
+            Ok((fence, nodes))
         });
         let answer = answer.await;
-        let before = self.fence_of(&lease.settle(answer)?).map_err(Failure::Final)?;
-        let mut after = before.clone();
-        after.take(node, turn);
-        save(&mut lease, &before, &after).await?;
-        finish(lease).await?;
-        Ok(after)
+        let (fence, nodes) = lease.settle(answer).map_err(super::error::Fault::told)?;
+        if lease.warnings() != warnings {
+            // A standby did not confirm: after a failover the turn might not have been taken.
+            return Err(StoreError::Unavailable("the database did not confirm a turn at the fence".into()));
+        }
+        lease.end();
+        self.told(&fence, &nodes)
     }
 
-    fn fence_of(&self, rows: &[Row]) -> Result<Fence, StoreError> {
-        let Some(first) = rows.first() else { return Err(StoreError::Damaged("the fence of the cache is missing".into())) };
-        let nodes = rows.iter().filter_map(|row| node(row).transpose()).collect::<Result<_, _>>()?;
+    fn told(&self, fence: &Row, nodes: &[Row]) -> Result<Fence, StoreError> {
         Ok(Fence {
-            store: column::<i64>(first, 0)?.cast_unsigned(),
-            epoch: column::<i64>(first, 1)?.cast_unsigned(),
-            open: column(first, 2)?,
-            instance: column(first, 3)?,
-            now: self.time.at(column(first, 4)?),
-            nodes,
+            store: number(rows::column(fence, 0)?),
+            epoch: number(rows::column(fence, 1)?),
+            open: rows::column(fence, 2)?,
+            instance: rows::column(fence, 3)?,
+            now: self.time.at(rows::column(fence, 4)?),
+            nodes: nodes.iter().map(node_of).collect::<Result<_, _>>()?,
         })
     }
 }
 
-/// The node of a row; `None` in the one row of a fence without nodes.
-fn node(row: &Row) -> Result<Option<FenceNode>, StoreError> {
-    let Some(node) = column::<Option<i64>>(row, 5)? else { return Ok(None) };
-    let agreed = match (column::<Option<i64>>(row, 7)?, column::<Option<String>>(row, 8)?) {
-        (Some(epoch), Some(instance)) => Some(Agreement { epoch: epoch.cast_unsigned(), instance }),
-        _ => None,
-    };
-    Ok(Some(FenceNode { node: NodeId(node.cast_unsigned()), beats: column::<i64>(row, 6)?.cast_unsigned(), agreed }))
+async fn change(connection: &Connection, node: NodeId, turn: &Turn) -> Result<(), tokio_postgres::Error> {
+    let Connection { client, statements, .. } = connection;
+    let node = signed(node);
+    let nobody: (Option<i64>, Option<&str>) = (None, None);
+    match turn {
+        Turn::Look => {}
+        Turn::Beat { agreed } => {
+            let (epoch, instance) = agreed.as_ref().map_or(nobody, |agreed| (Some(bigint(agreed.epoch)), Some(&*agreed.instance)));
+            client.execute(&statements.fence_beat, &[&node, &epoch, &instance]).await?;
+        }
+        Turn::Close => {
+            client.execute(&statements.fence_close, &[]).await?;
+            client.execute(&statements.fence_beat, &[&node, &nobody.0, &nobody.1]).await?;
+        }
+        Turn::Open(Agreement { epoch, instance }) => {
+            client.execute(&statements.fence_open, &[&bigint(*epoch), instance]).await?;
+        }
+        Turn::Remove { node, beats } => {
+            client.execute(&statements.fence_remove, &[&signed(*node), &bigint(*beats)]).await?;
+        }
+        Turn::Leave => {
+            client.execute(&statements.fence_leave, &[&node]).await?;
+        }
+    }
+    Ok(())
 }
 
-/// Writes what a turn changed.
-async fn save(lease: &mut Lease, before: &Fence, after: &Fence) -> Result<(), Fault> {
-    let answer = within(async {
-        let Connection { client, statements, .. } = &**lease;
-        if (before.epoch, before.open, &before.instance) != (after.epoch, after.open, &after.instance) {
-            client.execute(&statements.fence_save, &[&bigint(after.epoch), &after.open, &after.instance]).await?;
-        }
-        for node in after.nodes.iter().filter(|node| !before.nodes.contains(node)) {
-            let agreed = node.agreed.as_ref();
-            let (epoch, instance) = (agreed.map(|agreed| bigint(agreed.epoch)), agreed.map(|agreed| agreed.instance.as_str()));
-            client.execute(&statements.fence_node, &[&node.node.0.cast_signed(), &bigint(node.beats), &epoch, &instance]).await?;
-        }
-        for gone in before.nodes.iter().filter(|node| !after.nodes.iter().any(|left| left.node == node.node)) {
-            client.execute(&statements.fence_leave, &[&gone.node.0.cast_signed()]).await?;
-        }
-        Ok(())
-    });
-    let answer = answer.await;
-    lease.settle(answer)
+fn node_of(row: &Row) -> Result<FenceNode, StoreError> {
+    let (epoch, instance): (Option<i64>, Option<String>) = (rows::column(row, 2)?, rows::column(row, 3)?);
+    let agreed = epoch.zip(instance).map(|(epoch, instance)| Agreement { epoch: number(epoch), instance });
+    Ok(FenceNode { node: NodeId(rows::column::<i64>(row, 0)?.cast_unsigned()), beats: number(rows::column(row, 1)?), agreed })
+}
+
+/// A node's number with all its bits.
+const fn signed(node: NodeId) -> i64 {
+    node.0.cast_signed()
+}
+
+/// A number that is never negative.
+fn number(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or_default()
 }

@@ -89,29 +89,7 @@ impl Shared {
                 return Ok(keys.iter().map(|key| found.get(key).cloned()).collect());
             }
         }
-        Err(changed_all_the_time())
-    }
-
-    /// The revisions of keys, from one snapshot.
-    pub(super) async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
-        let names: Vec<_> = keys.iter().map(Key::as_str).collect();
-        for _ in 0..DATABASE_ATTEMPTS_MAX {
-            let rows = retried!(self, lease => lease.client.query(&lease.statements.revisions, &[&names]))?;
-            let now = self.latest(&rows)?;
-            let (mut found, mut just_expired) = (HashMap::with_capacity(rows.len()), Vec::new());
-            for row in &rows {
-                let (key, stored) = (rows::key(row)?, rows::stored(row)?);
-                match seen(&stored, now) {
-                    Seen::There => drop(found.insert(key, stored.header.revision)),
-                    Seen::Absent => {}
-                    Seen::JustExpired => just_expired.push((key, stored.header.revision)),
-                }
-            }
-            if self.confirm(&just_expired).await? {
-                return Ok(keys.iter().map(|key| found.get(key).copied()).collect());
-            }
-        }
-        Err(changed_all_the_time())
+        Err(StoreError::Overloaded("other writes change the same keys all the time"))
     }
 
     /// Waits for the writers of keys that have just expired. `false` where one was changed since: what was read with it must be read again.
@@ -130,15 +108,14 @@ impl Shared {
         Ok(just_expired.iter().all(is_same))
     }
 
-    /// One time for all rows of a statement, which is not before any of them was read.
-    fn latest(&self, rows: &[Row]) -> Result<Timestamp, StoreError> {
-        rows.iter().try_fold(self.time.seen(), |now, row| Ok(now.max(self.time.at(rows::column(row, AFTER_HEADER)?))))
-    }
-
     /// The entries among rows, and those that have just expired.
     fn sort(&self, rows: Vec<Row>) -> Result<(HashMap<Key, Entry>, Vec<(Key, Revision)>), StoreError> {
         let (mut found, mut just_expired) = (HashMap::with_capacity(rows.len()), Vec::new());
-        let now = self.latest(&rows)?;
+        // One time for all of them, which is not before any of them was read.
+        let mut now = self.time.seen();
+        for row in &rows {
+            now = now.max(self.time.at(rows::column(row, AFTER_HEADER)?));
+        }
         for row in rows {
             let (key, stored) = (rows::key(&row)?, rows::stored(&row)?);
             match seen(&stored, now) {
@@ -152,10 +129,6 @@ impl Shared {
         }
         Ok((found, just_expired))
     }
-}
-
-fn changed_all_the_time() -> StoreError {
-    StoreError::Overloaded("other writes change the same keys all the time")
 }
 
 fn entry(key: &Key, stored: &Stored, row: &Row, projection: Projection) -> Result<Entry, StoreError> {

@@ -8,7 +8,8 @@ use super::{PostgresConfig, error::told};
 use crate::OpenError;
 
 /// Every migration: what was released is never changed, only followed.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__entries", include_str!("migrations/V1__entries.sql"))];
+const MIGRATIONS: &[(&str, &str)] =
+    &[("V1__entries", include_str!("migrations/V1__entries.sql")), ("V2__fence", include_str!("migrations/V2__fence.sql"))];
 
 /// Any number that no other program is likely to lock: "kvstore" in ASCII.
 const LOCK: i64 = 0x006b_7673_746f_7265;

@@ -52,7 +52,7 @@ pub(crate) struct PostgresStore {
 impl PostgresStore {
     /// Connects, and makes the tables where they are missing. A database that is away may come back: the store starts and says that it
     /// can't reach it.
-    pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<Self>, OpenError> {
+    pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<dyn Authority>, OpenError> {
         let time = Arc::new(StoreTime::new(source));
         let pool = Pool::new(config.database, config.migrate, Arc::clone(&time), config.connections).map_err(OpenError::Database)?;
         match pool.try_get().await {
@@ -91,6 +91,17 @@ fn fatal(error: &ConnectError) -> Option<OpenError> {
             let is_other_protocol = error.code().is_none() && !error.is_closed() && !super::error::is_broken(error);
             (is_refused || is_other_protocol).then(|| OpenError::Database(told(error)))
         }
+    }
+}
+
+#[async_trait]
+impl Authority for PostgresStore {
+    async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
+        self.shared.revisions(keys).await
+    }
+
+    async fn fence(&self, node: NodeId, turn: &Turn) -> Result<Fence, StoreError> {
+        self.shared.fence(node, turn).await
     }
 }
 
@@ -163,16 +174,5 @@ impl Store for PostgresStore {
     async fn failed(&self) -> String {
         // Every request finds out for itself whether the database answers again.
         std::future::pending().await
-    }
-}
-
-#[async_trait]
-impl Authority for PostgresStore {
-    async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
-        self.shared.revisions(keys).await
-    }
-
-    async fn fence(&self, node: NodeId, turn: &Turn) -> Result<Fence, StoreError> {
-        self.shared.fence(node, turn).await
     }
 }

@@ -5,17 +5,15 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use kvstore_storage::{
-    CacheConfig, CacheMode, CacheTimes, ManualClock, PostgresConfig, Store,
+    CacheConfig, CacheMode, ManualClock, PostgresConfig, Store,
     conformance::{Fixture, Stop},
-    open_postgres_at,
+    open_cached, open_postgres_at,
 };
+use kvstore_testkit::Redis;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
-    cache::{
-        node::{Node, times},
-        redis,
-    },
+    cache::node::{Node, times_of_cases},
     fixtures::START,
 };
 
@@ -25,10 +23,8 @@ const REMOVE: &str =
     "DROP TABLE IF EXISTS kv, kv_requests, kv_meta, kv_fence, kv_fence_nodes, refinery_schema_history; DROP SEQUENCE IF EXISTS kv_revision";
 
 pub(crate) struct Postgres {
-    name: String,
     reclaim_every: Option<Duration>,
-    /// A Redis before the database, shared by all nodes of the case.
-    cache: Option<(CacheMode, kvstore_testkit::Redis)>,
+    cache: Option<(CacheMode, Redis)>,
     clock: Arc<ManualClock>,
     opened: Mutex<Option<Opened>>,
 }
@@ -81,32 +77,25 @@ impl Home {
 
 impl Postgres {
     pub(crate) fn fixture(reclaim_every: Option<Duration>) -> Arc<dyn Fixture> {
-        let name = if reclaim_every.is_some() { "postgres, reclaiming eagerly" } else { "postgres" };
-        Self::with(name.into(), reclaim_every, None)
+        Arc::new(Self { reclaim_every, cache: None, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) })
     }
 
+    /// The same behind a cache of its own.
     pub(crate) fn cached(mode: CacheMode) -> Arc<dyn Fixture> {
-        Self::with(format!("postgres + cache ({})", mode.as_str()), None, Some((mode, redis::start(&[]))))
-    }
-
-    fn with(name: String, reclaim_every: Option<Duration>, cache: Option<(CacheMode, kvstore_testkit::Redis)>) -> Arc<dyn Fixture> {
-        Arc::new(Self { name, reclaim_every, cache, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) })
+        let redis = Redis::start(&[]).expect("Redis starts");
+        let clock = Arc::new(ManualClock::at(START));
+        Arc::new(Self { reclaim_every: None, cache: Some((mode, redis)), clock, opened: Mutex::new(None) })
     }
 
     async fn open(&self, url: &str) -> Result<Arc<dyn Store>, Stop> {
         let mut config = PostgresConfig::from_url(url)?;
         config.reclaim_every = self.reclaim_every;
-        let cache = self.cache.as_ref().map(|(mode, redis)| CacheConfig {
-            url: redis.url(),
-            mode: *mode,
-            // Cases set the clock by hand, which no time that has passed can tell: what expires is asked for.
-            times: CacheTimes { clock_margin: Duration::from_secs(1 << 33), ..times() },
-        });
-        let store = open_postgres_at(config, cache.as_ref(), self.clock.clone()).await?;
-        if cache.is_some() {
-            Node { store: Arc::clone(&store) }.becomes("on").await;
-        }
-        Ok(store)
+        let store = open_postgres_at(config, self.clock.clone()).await?;
+        let Some((mode, redis)) = &self.cache else { return Ok(store) };
+        let config = CacheConfig { url: redis.url(), mode: *mode, times: times_of_cases() };
+        let node = Node { store: open_cached(store, &config)? };
+        node.becomes("on").await;
+        Ok(node.store)
     }
 
     /// Another store on the data of the first.
@@ -120,7 +109,12 @@ impl Postgres {
 #[async_trait]
 impl Fixture for Postgres {
     fn name(&self) -> &str {
-        &self.name
+        match (&self.cache, self.reclaim_every) {
+            (Some((CacheMode::Validate, _)), _) => "postgres + cache (validate)",
+            (Some((CacheMode::Fenced, _)), _) => "postgres + cache (fenced)",
+            (None, Some(_)) => "postgres, reclaiming eagerly",
+            (None, None) => "postgres",
+        }
     }
 
     fn clock(&self) -> &ManualClock {

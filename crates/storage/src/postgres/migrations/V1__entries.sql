@@ -31,20 +31,3 @@ CREATE TABLE kv_meta (
     name text PRIMARY KEY,
     value bigint NOT NULL
 );
-
--- The fence of a cache in front of these tables (one row), and the nodes that count with it.
-CREATE TABLE kv_fence (
-    name text PRIMARY KEY,
-    -- Tells these tables from others that use the same Redis.
-    store bigint NOT NULL,
-    epoch bigint NOT NULL,
-    is_open boolean NOT NULL,
-    instance text NOT NULL
-);
-INSERT INTO kv_fence (name, store, epoch, is_open, instance) VALUES ('cache', floor(random() * 9007199254740992)::bigint, 1, false, '');
-CREATE TABLE kv_fence_nodes (
-    node bigint PRIMARY KEY,
-    beats bigint NOT NULL,
-    agreed_epoch bigint,
-    agreed_instance text
-);

@@ -1,1 +1,1 @@
-SELECT epoch FROM kv_fence WHERE name = 'cache' FOR UPDATE
+SELECT epoch FROM kv_fence WHERE id = 1 FOR UPDATE

@@ -1,6 +1,7 @@
 //! An authority in memory: the specification, with a fence beside it. Shared by several caches, it is the database of several nodes.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use kvstore_storage::{
-    Authority, Capabilities, Checkpoint, Clock, FIRST_EPOCH, Fence, ManualClock, NodeId, Status, Store, StoreError, Turn, open_memory,
+    Agreement, Authority, Capabilities, Checkpoint, Clock, FIRST_EPOCH, Fence, FenceNode, ManualClock, NodeId, Status, Store, StoreError,
+    Turn, open_memory,
 };
 use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, WriteBatch};
 use parking_lot::Mutex;
@@ -22,7 +24,7 @@ use crate::fixtures::START;
 pub(crate) struct MemoryAuthority {
     pub(crate) clock: Arc<ManualClock>,
     store: Arc<dyn Store>,
-    fence: Mutex<Fence>,
+    fence: Mutex<FenceRecord>,
     /// Reads of single keys, with their values or without.
     pub(crate) reads: AtomicUsize,
     /// Queries of revisions.
@@ -33,11 +35,18 @@ pub(crate) struct MemoryAuthority {
     pub(crate) reads_wait: watch::Sender<bool>,
 }
 
+struct FenceRecord {
+    epoch: u64,
+    open: bool,
+    instance: String,
+    nodes: BTreeMap<NodeId, (u64, Option<Agreement>)>,
+}
+
 impl MemoryAuthority {
     pub(crate) fn new() -> Arc<Self> {
         let clock = Arc::new(ManualClock::at(START));
         let store = open_memory(clock.clone(), None).expect("a thread for the committer");
-        let fence = Fence { store: 7, epoch: FIRST_EPOCH, open: false, instance: String::new(), now: START, nodes: Vec::new() };
+        let fence = FenceRecord { epoch: FIRST_EPOCH, open: false, instance: String::new(), nodes: BTreeMap::new() };
         Arc::new(Self {
             clock,
             store,
@@ -71,6 +80,41 @@ async fn passes(gate: &watch::Sender<bool>) {
     gate.subscribe().wait_for(|waits| !waits).await.expect("the gate is there");
 }
 
+impl FenceRecord {
+    fn beat(&mut self, node: NodeId, agreed: Option<Agreement>) {
+        let row = self.nodes.entry(node).or_default();
+        *row = (row.0 + 1, agreed);
+    }
+
+    fn take(&mut self, node: NodeId, turn: &Turn) {
+        match turn {
+            Turn::Look => {}
+            Turn::Beat { agreed } => self.beat(node, agreed.clone()),
+            Turn::Close => {
+                self.epoch += 1;
+                self.open = false;
+                self.beat(node, None);
+            }
+            Turn::Open(agreement) => {
+                let all = self.nodes.values().all(|(_, agreed)| agreed.as_ref() == Some(agreement));
+                if !self.open && self.epoch == agreement.epoch && all {
+                    self.epoch += 1;
+                    self.open = true;
+                    self.instance.clone_from(&agreement.instance);
+                }
+            }
+            Turn::Remove { node, beats } => {
+                if self.nodes.get(node).is_some_and(|(seen, _)| seen == beats) {
+                    self.nodes.remove(node);
+                }
+            }
+            Turn::Leave => {
+                self.nodes.remove(&node);
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Authority for MemoryAuthority {
     async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
@@ -82,8 +126,19 @@ impl Authority for MemoryAuthority {
     async fn fence(&self, node: NodeId, turn: &Turn) -> Result<Fence, StoreError> {
         let mut fence = self.fence.lock();
         fence.take(node, turn);
-        fence.now = self.clock.now();
-        Ok(fence.clone())
+        let row = |(node, (beats, agreed)): (&NodeId, &(u64, Option<Agreement>))| FenceNode {
+            node: *node,
+            beats: *beats,
+            agreed: agreed.clone(),
+        };
+        Ok(Fence {
+            store: 7,
+            epoch: fence.epoch,
+            open: fence.open,
+            instance: fence.instance.clone(),
+            now: self.clock.now(),
+            nodes: fence.nodes.iter().map(row).collect(),
+        })
     }
 }
 
@@ -117,12 +172,12 @@ impl Store for MemoryAuthority {
         self.store.restore(batch).await
     }
 
-    fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
-    }
-
     fn applied_revision(&self) -> Revision {
         self.store.applied_revision()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
     }
 
     fn status(&self) -> Status {

@@ -4,7 +4,7 @@ pub(crate) mod authority;
 pub(crate) mod conforms;
 mod fenced;
 pub(crate) mod node;
-pub(crate) mod redis;
+mod redis;
 mod refused;
 mod speed;
 mod validate;

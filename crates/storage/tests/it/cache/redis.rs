@@ -10,10 +10,8 @@ pub(crate) fn start(arguments: &[&str]) -> Redis {
 /// A command from the side.
 pub(crate) async fn ask<T: FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
     let mut connection = connect(redis).await;
-    let mut command = redis::cmd(words[0]);
-    for word in &words[1..] {
-        command.arg(word);
-    }
+    let mut command = redis::Cmd::new();
+    command.arg(words);
     command.query_async(&mut connection).await.expect("an answer of Redis")
 }
 

@@ -45,14 +45,11 @@ pub(super) enum Action {
     TokenEnds,
     Fetch(usize),
     Fill(usize),
-    FillIsLost(usize),
     // Faults.
     LoseMarkReply(usize),
     Flush,
     Restart,
-    CutOff(usize),
     Divert(usize),
-    Heal(usize),
 }
 
 impl Model for Fenced {
@@ -60,18 +57,23 @@ impl Model for Fenced {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::first(self.reads, self.faults)]
+        let open = State::first(self.reads, self.faults);
+        vec![open.clone().closed(), open]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         use Action::*;
+        // Nobody reads any more, or waits for an answer of the cache: nothing that follows can be stale.
+        let hopes = |read: Read| matches!(read, Read::Asked { .. } | Read::Answered { .. });
+        if state.reads_left == 0 && !state.nodes.iter().any(|node| hopes(node.read)) {
+            return;
+        }
         for node in 0..NODES {
             actions.extend([Look, LeaseEnds, Agree, SendAgreement, Open, CloseForLink, Attach].map(|action| action(node)));
-            actions.extend([Ask, Answer, Arrive, Token, Fetch, Fill, FillIsLost].map(|action| action(node)));
+            actions.extend([Ask, Answer, Arrive, Token, Fetch, Fill].map(|action| action(node)));
             if state.faults_left > 0 {
-                actions.extend([CutOff(node), Divert(node)]);
+                actions.push(Divert(node));
             }
-            actions.push(Heal(node));
         }
         for write in 0..WRITES {
             actions.extend((0..NODES).map(|node| Begin(write, node)));
@@ -100,8 +102,8 @@ impl Model for Fenced {
             | Action::MarkAgain(_)
             | Action::LoseMarkReply(_) => self.write(&mut state, action),
             Action::Ask(node) | Action::Answer(node) | Action::Arrive(node) | Action::Token(node) => self.read(&mut state, action, node),
-            Action::Fetch(node) | Action::Fill(node) | Action::FillIsLost(node) => self.fill(&mut state, action, node),
-            Action::Flush | Action::Restart | Action::CutOff(_) | Action::Divert(_) | Action::Heal(_) => fault(&mut state, action),
+            Action::Fetch(node) | Action::Fill(node) => self.fill(&mut state, action, node),
+            Action::Flush | Action::Restart | Action::Divert(_) => fault(&mut state, action),
             _ => self.keep(&mut state, action),
         };
         // An action that changes nothing is none.
@@ -166,7 +168,7 @@ impl Fenced {
                 close(state, at);
             }
             Action::Attach(at) => {
-                if state.nodes[at].link.is_some() || state.nodes[at].cut_off {
+                if state.nodes[at].link.is_some() {
                     return None;
                 }
                 state.nodes[at].link = Some(attach(state, at));
@@ -195,20 +197,23 @@ impl Fenced {
                 let node = node as u8;
                 state.writes[at] = match owner.link.filter(looked_at) {
                     Some(link) if self.flaw == Flaw::SetsNoMark => Write::Ready { node, cover: Some(link) },
-                    Some(link) => Write::Marking { node, link },
+                    Some(link) => {
+                        let elsewhere_before = !owner.seen.open && owner.seen.instance != link && self.flaw != Flaw::MarksElsewhereAtOnce;
+                        Write::Marking { node, link, before: elsewhere_before.then_some(owner.seen.epoch) }
+                    }
                     None => Write::Uncovered { node, cover: None },
                 };
             }
             Action::Mark(at) | Action::LoseMarkReply(at) => {
-                let Write::Marking { node, link } = state.writes[at] else { return None };
-                if state.nodes[usize::from(node)].cut_off {
-                    return None;
-                }
+                let Write::Marking { node, link, before } = state.writes[at] else { return None };
                 let data = self.reached(state, link)?;
                 data.payload = None;
                 data.token = None;
                 data.marks |= 1 << at;
-                state.writes[at] = Write::Ready { node, cover: Some(link) };
+                state.writes[at] = match before {
+                    Some(closed) => Write::Waiting { node, cover: Some(link), closed },
+                    None => Write::Ready { node, cover: Some(link) },
+                };
                 if matches!(action, Action::LoseMarkReply(_)) {
                     state.faults_left -= 1;
                     state.nodes[usize::from(node)].link = None;
@@ -216,10 +221,10 @@ impl Fenced {
                 }
             }
             Action::MarkFails(at) => {
-                let Write::Marking { node, link } = state.writes[at] else { return None };
-                // Without a fault in its way a mark does not fail.
-                if self.reached(state, link).is_some() && !state.nodes[usize::from(node)].cut_off {
-                    return None;
+                let Write::Marking { node, link, .. } = state.writes[at] else { return None };
+                // Where the instance is gone it must fail; elsewhere it takes a fault: the way there is cut.
+                if self.reached(state, link).is_some() {
+                    state.faults_left = state.faults_left.checked_sub(1)?;
                 }
                 state.nodes[usize::from(node)].link = None;
                 state.writes[at] = Write::Uncovered { node, cover: Some(link) };
@@ -234,15 +239,15 @@ impl Fenced {
                     close(state, node.into());
                 }
                 let closed = state.nodes[usize::from(node)].closed?;
-                state.writes[at] = Write::Waiting { node, closed };
+                state.writes[at] = Write::Waiting { node, cover: None, closed };
             }
             Action::WaitEnds(at) => {
-                let Write::Waiting { node, closed } = state.writes[at] else { return None };
+                let Write::Waiting { node, cover, closed } = state.writes[at] else { return None };
                 let out = state.nodes.iter().any(|node| node.leased && node.seen.epoch < closed);
                 if out && self.flaw != Flaw::WaitsForNoLease {
                     return None;
                 }
-                state.writes[at] = Write::Ready { node, cover: None };
+                state.writes[at] = Write::Ready { node, cover };
             }
             Action::GiveUp(at) => {
                 let Write::Ready { node, cover } = state.writes[at] else { return None };
@@ -295,16 +300,13 @@ impl Fenced {
                 state.reads_left -= 1;
                 Read::Asked { floor: state.value, link }
             }
-            (Action::Answer(_), Read::Asked { floor, link }) => {
-                let cut_off = node.cut_off;
-                match state.data(link) {
-                    Some(data) if !cut_off => Read::Answered { floor, link, payload: data.payload },
-                    _ => {
-                        state.nodes[at].link = None;
-                        Read::None
-                    }
+            (Action::Answer(_), Read::Asked { floor, link }) => match state.data(link) {
+                Some(data) => Read::Answered { floor, link, payload: data.payload },
+                None => {
+                    state.nodes[at].link = None;
+                    Read::None
                 }
-            }
+            },
             (Action::Arrive(_), Read::Answered { floor, link, payload }) => match payload {
                 Some((epoch, value)) if vouched(link) == Some(epoch) => {
                     state.stale |= value < floor;
@@ -313,10 +315,9 @@ impl Fenced {
                 _ => Read::Missed { link, epoch: node.seen.epoch },
             },
             (Action::Token(_), Read::Missed { link, epoch }) => {
-                let cut_off = node.cut_off;
                 let free = |data: &Data| (data.token.is_none() && data.marks == 0) || self.flaw == Flaw::FillsWithoutAToken;
                 match self.reached(state, link) {
-                    Some(data) if !cut_off && free(data) => {
+                    Some(data) if free(data) => {
                         data.token = Some(at as u8);
                         Read::Fetching { link, epoch }
                     }
@@ -345,7 +346,6 @@ impl Fenced {
                 }
                 Read::None
             }
-            (Action::FillIsLost(_), Read::Filling { .. }) => Read::None,
             _ => return None,
         };
         state.nodes[at].read = next;
@@ -396,25 +396,14 @@ fn fault(state: &mut State, action: Action) -> Option<()> {
             state.redis[0].run += 1;
             state.redis[0].data = state.disk.clone().unwrap_or_default();
         }
-        Action::CutOff(at) => {
-            if state.nodes[at].cut_off {
-                return None;
-            }
-            state.faults_left -= 1;
-            state.nodes[at].cut_off = true;
-        }
         Action::Divert(at) => {
-            if state.nodes[at].side == 1 {
-                return None;
-            }
             state.faults_left -= 1;
             if state.redis[1].named == 0 {
                 state.redis[1].data = state.disk.clone().unwrap_or_default();
             }
-            state.nodes[at].side = 1;
+            state.nodes[at].side = 1 - state.nodes[at].side;
             state.nodes[at].link = None;
         }
-        Action::Heal(at) => state.nodes[at].cut_off = false,
         _ => return None,
     }
     Some(())

@@ -68,7 +68,6 @@ pub(super) struct Node {
     /// Whether that counts still, for hits.
     pub(super) leased: bool,
     pub(super) link: Option<Instance>,
-    pub(super) cut_off: bool,
     /// Which process it reaches when it connects.
     pub(super) side: u8,
     /// The epoch in which it knew the fence closed, if it has not agreed to an opening since.
@@ -114,12 +113,12 @@ pub(super) enum Read {
 pub(super) enum Write {
     /// It was not begun.
     None,
-    /// Its mark is on its way.
-    Marking { node: u8, link: Instance },
+    /// Its mark is on its way. Then it waits for the leases from before this epoch, if there is one.
+    Marking { node: u8, link: Instance, before: Option<u8> },
     /// Its mark may be there or not; it needs the closed fence.
     Uncovered { node: u8, cover: Option<Instance> },
     /// It waits until the leases from before this epoch have ended.
-    Waiting { node: u8, closed: u8 },
+    Waiting { node: u8, cover: Option<Instance>, closed: u8 },
     /// It may be committed at any moment. `cover` is where its mark is; none: it is bare.
     Ready { node: u8, cover: Option<Instance> },
     /// Its node has given up on it; it may be committed at any moment all the same.
@@ -134,10 +133,9 @@ impl Write {
     /// Whose it is, and its cover as its node knows it, while it may yet take effect or is not acknowledged.
     pub(super) const fn under_way(self) -> Option<(u8, Option<Instance>)> {
         match self {
-            Self::Marking { node, link } => Some((node, Some(link))),
-            Self::Ready { node, cover } | Self::Unknown { node, cover } => Some((node, cover)),
+            Self::Marking { node, link, .. } => Some((node, Some(link))),
+            Self::Waiting { node, cover, .. } | Self::Ready { node, cover } | Self::Unknown { node, cover } => Some((node, cover)),
             Self::Uncovered { node, cover: Some(link) } => Some((node, Some(link))),
-            Self::Waiting { node, .. } => Some((node, None)),
             // Not entered yet: it will find that its node has agreed, and close anew.
             Self::Uncovered { cover: None, .. } | Self::None | Self::Acknowledged { .. } | Self::Ended => None,
         }
@@ -177,12 +175,21 @@ impl State {
         self
     }
 
+    /// The same after somebody closed the fence, and before anybody agreed to its opening.
+    pub(super) fn closed(mut self) -> Self {
+        self.fence.epoch += 1;
+        self.fence.open = false;
+        for node in &mut self.nodes {
+            node.seen = self.fence;
+            node.closed = Some(self.fence.epoch);
+        }
+        self
+    }
+
     pub(super) fn first(reads: u8, faults: u8) -> Self {
-        // The fence is open and both nodes are at work: how it comes to that is part of every way back from a fault.
         let instance = (1, 1);
         let fence = Fence { epoch: 2, open: true, instance };
-        let node =
-            Node { seen: fence, leased: true, link: Some(instance), cut_off: false, side: 0, closed: None, agreed: None, read: Read::None };
+        let node = Node { seen: fence, leased: true, link: Some(instance), side: 0, closed: None, agreed: None, read: Read::None };
         Self {
             value: 0,
             fence,
