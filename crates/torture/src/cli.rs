@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::summary::{Report, Summary, say};
-use crate::{full_disk, io_errors, kill, power_loss, sync_order};
+use crate::{full_disk, histories, io_errors, kill, power_loss, sync_order};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -26,7 +26,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Form {
-    /// A minute: a few kills, the order of sync and answer, I/O errors, a full disk.
+    /// A minute: a few kills, a history, the order of sync and answer, I/O errors, a full disk.
     Short,
     /// Everything, power loss included.
     Full {
@@ -36,12 +36,16 @@ enum Form {
         /// How many times the power is cut.
         #[arg(long, default_value_t = 10)]
         power_cuts: u32,
+        /// How many histories are recorded and checked.
+        #[arg(long, default_value_t = 20)]
+        histories: u32,
     },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Kill,
+    Histories,
     SyncOrder,
     PowerLoss,
     IoErrors,
@@ -57,18 +61,22 @@ pub(crate) struct Setup {
 }
 
 const SHORT_CYCLES: u32 = 5;
+const SHORT_HISTORIES: u32 = 1;
 
 pub(crate) async fn run(cli: &Cli) -> anyhow::Result<Summary> {
     let scratch = tempfile::Builder::new().prefix("kvstore-torture-").tempdir().context("no temporary directory")?;
     let setup = Setup { binary: binary(cli)?, scratch: scratch.path().to_owned() };
-    let (cycles, power_cuts) = match cli.form {
-        Form::Short => (SHORT_CYCLES, None),
-        Form::Full { cycles, power_cuts } => (cycles, Some(power_cuts)),
+    let (cycles, power_cuts, histories) = match cli.form {
+        Form::Short => (SHORT_CYCLES, None, SHORT_HISTORIES),
+        Form::Full { cycles, power_cuts, histories } => (cycles, Some(power_cuts), histories),
     };
     let wanted = |part| cli.only.is_empty() || cli.only.contains(&part);
     let mut summary = Summary::default();
     if wanted(Part::Kill) {
         summary.add("kill -9", kill::run(&setup, cycles).await);
+    }
+    if wanted(Part::Histories) {
+        summary.add("histories", histories::run(&setup, histories).await);
     }
     if wanted(Part::SyncOrder) {
         summary.add("sync before answer", sync_order::run(&setup).await);
