@@ -20,11 +20,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kvstore-client", &["kvstore-types"]),
     ("kvstore", &["kvstore-api", "kvstore-client", "kvstore-service", "kvstore-storage", "kvstore-types"]),
     // Tools: they measure and break the server from outside.
-    ("kvstore-bench", &["kvstore-types", "kvstore-client"]),
-    ("kvstore-torture", &["kvstore-types", "kvstore-client"]),
+    ("kvstore-bench", &["kvstore-types", "kvstore-client", "kvstore-testkit"]),
+    ("kvstore-torture", &["kvstore-types", "kvstore-client", "kvstore-testkit"]),
+    ("kvstore-testkit", &[]),
 ];
 /// Arrows of tests alone.
-const TEST_ARROWS: &[(&str, &[&str])] = &[("kvstore-service", &["kvstore-storage"]), ("kvstore-api", &["kvstore-storage"])];
+const TEST_ARROWS: &[(&str, &[&str])] = &[
+    ("kvstore-storage", &["kvstore-testkit"]),
+    ("kvstore-service", &["kvstore-storage"]),
+    ("kvstore-api", &["kvstore-storage"]),
+    ("kvstore", &["kvstore-testkit"]),
+];
 
 const HTTP_CRATES: &[&str] =
     &["axum", "axum-server", "http", "http-body", "http-body-util", "hyper", "hyper-util", "reqwest", "tower", "tower-http", "utoipa"];
