@@ -123,11 +123,6 @@ impl Server {
         self.signal(Signal::CONT)
     }
 
-    /// Host and port.
-    pub(crate) fn address(&self) -> Option<String> {
-        Some(self.client.url().strip_prefix("http://")?.to_owned())
-    }
-
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the server has ended")?;
         Ok(kill_process(pid, signal)?)

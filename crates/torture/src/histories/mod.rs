@@ -8,7 +8,6 @@ mod verdict;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kvstore_client::Client;
 use kvstore_types::Key;
 use rand::Rng as _;
@@ -19,7 +18,7 @@ use crate::linear;
 use crate::server::{Launch, Server};
 use crate::summary::{Report, say};
 pub(crate) use recorder::{Plan, Recording};
-pub(crate) use verdict::{Needs, Tally, Trouble};
+pub(crate) use verdict::{Needs, Span, Tally};
 
 /// Tasks that ask at the same time, and the keys that they ask for: few, so that they meet.
 const TASKS: u32 = 12;
@@ -46,16 +45,16 @@ pub(crate) async fn run(setup: &Setup, histories: u32) -> anyhow::Result<Report>
     two_stores_are_found_out(setup, &mut faults).await?;
     let mut tally = Tally::default();
     let mut launch = Launch::new(&setup.binary, setup.scratch.join("histories"), setup.scratch.join("histories.log"));
+    launch.listen = format!("127.0.0.1:{}", kvstore_testkit::free_port()?);
     let mut server = launch.start().await?;
-    launch.listen = server.address().context("the server has no address")?;
     for history in 1..=histories {
         let plan = plan(vec![server.client.clone()], history)?;
         let recording = Recording::start(plan);
         let from = recording.now();
         server = break_it(&launch, server).await?;
-        let trouble = Trouble { from, to: recording.now() };
+        let span = Span { from, to: recording.now() };
         let record = recording.end().await;
-        tally.add(record.judge(&[trouble], NEEDS, &setup.scratch.join(format!("history-{history}.txt")), &mut faults));
+        tally.add(record.judge(&[span], NEEDS, &setup.scratch.join(format!("history-{history}.txt")), &mut faults));
         if !faults.is_empty() {
             break;
         }
@@ -71,9 +70,10 @@ pub(crate) async fn run(setup: &Setup, histories: u32) -> anyhow::Result<Report>
     Ok(Report::of(faults, counted))
 }
 
-/// A plan for keys that no other history names.
+/// A plan for keys that no other history names, of this run or another.
 pub(crate) fn plan(clients: Vec<Client>, history: u32) -> anyhow::Result<Plan> {
-    let keys = (0..KEYS).map(|key| Key::new(&format!("history-{history}/key-{key}"))).collect::<Result<Vec<_>, _>>()?;
+    let run: u32 = rand::random();
+    let keys = (0..KEYS).map(|key| Key::new(&format!("history-{run:08x}-{history}/key-{key}"))).collect::<Result<Vec<_>, _>>()?;
     Ok(Plan { clients, keys, tasks: TASKS, pause_max: PAUSE_MAX })
 }
 

@@ -7,7 +7,7 @@ use crate::linear::{self, Answer, Call, Operation};
 
 /// A time in which something was broken, by the recording's clock.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Trouble {
+pub(crate) struct Span {
     pub(crate) from: u64,
     pub(crate) to: u64,
 }
@@ -74,10 +74,10 @@ impl Tally {
 
 impl Record {
     /// Judges the record. What is wrong goes to `faults`; a record with a fault is kept in `keep`.
-    pub(crate) fn judge(&self, troubles: &[Trouble], needs: Needs, keep: &Path, faults: &mut Vec<String>) -> Tally {
+    pub(crate) fn judge(&self, spans: &[Span], needs: Needs, keep: &Path, faults: &mut Vec<String>) -> Tally {
         let known = faults.len();
         let amid = |operation: &&Operation| {
-            is_success(operation) && troubles.iter().any(|trouble| operation.invoked >= trouble.from && operation.returned <= trouble.to)
+            is_success(operation) && spans.iter().any(|span| operation.invoked >= span.from && operation.returned <= span.to)
         };
         let amid = Tally::count(self.operations.iter().filter(amid));
         let tally = Tally { histories: 1, in_trouble: amid.successes(), ..Tally::count(self.operations.iter()) };
