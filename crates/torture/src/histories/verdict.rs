@@ -1,6 +1,7 @@
 //! What a record shows: whether enough happened for it to show anything, and whether one order explains it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::recorder::{Record, is_success};
 use crate::linear::{self, Answer, Call, Operation};
@@ -31,6 +32,8 @@ pub(crate) struct Tally {
     pub(crate) refused: usize,
     pub(crate) in_trouble: usize,
     pub(crate) unknown: usize,
+    /// The longest that a successful operation took, in nanoseconds.
+    pub(crate) slowest: u64,
 }
 
 impl Tally {
@@ -42,19 +45,30 @@ impl Tally {
         self.refused += other.refused;
         self.in_trouble += other.in_trouble;
         self.unknown += other.unknown;
+        self.slowest = self.slowest.max(other.slowest);
     }
 
     /// "histories: 3, with 12 reads, ..."
     pub(crate) fn text(&self) -> String {
         format!(
-            "histories: {}, with {} reads, {} writes, {} conditional writes, {} refused; {} of these amid faults; {} unknown",
-            self.histories, self.reads, self.writes, self.conditional, self.refused, self.in_trouble, self.unknown
+            "histories: {}, with {} reads, {} writes, {} conditional writes, {} refused; {} of these amid faults, the slowest in {:.2?}; {} unknown",
+            self.histories,
+            self.reads,
+            self.writes,
+            self.conditional,
+            self.refused,
+            self.in_trouble,
+            Duration::from_nanos(self.slowest),
+            self.unknown
         )
     }
 
     fn count<'a>(operations: impl Iterator<Item = &'a Operation>) -> Tally {
         let mut tally = Tally::default();
         for operation in operations {
+            if is_success(operation) {
+                tally.slowest = tally.slowest.max(operation.returned.saturating_sub(operation.invoked));
+            }
             match (operation.call, operation.answer) {
                 (Call::Get, Answer::Unknown) | (_, Answer::NotApplied) => {}
                 (_, Answer::Unknown) => tally.unknown += 1,

@@ -22,7 +22,7 @@ pub(crate) use operation::{Answer, Call, Condition, Operation};
 pub(crate) use violation::Violation;
 
 /// Places that a search looks at before it gives up on a key.
-const PLACES_MAX: usize = 4_000_000;
+const PLACES_MAX: usize = 2_000_000;
 
 /// Why a history is not accepted.
 #[derive(Debug)]
