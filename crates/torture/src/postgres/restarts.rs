@@ -1,4 +1,5 @@
-//! PostgreSQL is killed and restarted under load again and again, and a node or Redis each time too: what the journal says must be there.
+//! PostgreSQL is killed and restarted under load again and again, and something beside it breaks each time too: what the journal says
+//! must be there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +27,7 @@ const TOLD_EVERY: u32 = 10;
 struct Cycles {
     rounds: Rounds,
     happened: BTreeMap<Trouble, u32>,
-    /// Requests acknowledged while a node or Redis was broken, and PostgreSQL was well.
+    /// Requests acknowledged while something beside PostgreSQL was broken.
     amid: u64,
     /// The longest time from PostgreSQL's start to the last of all kinds of writes.
     slowest: Duration,
@@ -54,7 +55,11 @@ impl Cycles {
         let clients = bed.clients();
         let load = self.rounds.load(&clients);
         Rounds::until_all_kinds(&load, histories::random(LOAD_MS)).await?;
-        let beside = if cycle.is_multiple_of(2) { Trouble::one_of(&Trouble::NODES)? } else { Trouble::one_of(&Trouble::REDIS)? };
+        let beside = match (cycle % 3, &bed.database) {
+            (0, _) | (1, Database::Given) => Trouble::one_of(&Trouble::NODES)?,
+            (1, Database::Own(_)) => Trouble::AnswersLost,
+            _ => Trouble::one_of(&Trouble::REDIS)?,
+        };
         let before = load.shared.counts.total();
         self.happen(bed, beside).await?;
         self.amid += load.shared.counts.total() - before;
@@ -96,11 +101,11 @@ impl Cycles {
             self.rounds.faults.push(format!("PostgreSQL was to be restarted {restarts} times, and was {database} times"));
         }
         if self.amid == 0 {
-            self.rounds.faults.push("nothing was acknowledged while a node or Redis was broken".to_owned());
+            self.rounds.faults.push("nothing was acknowledged while something beside PostgreSQL was broken".to_owned());
         }
         let happened: Vec<String> = self.happened.iter().map(|(trouble, times)| format!("{trouble} {times} times")).collect();
         let counted = format!(
-            "{}; all kinds of writes back within {:.2?} of PostgreSQL's start; {}; {} of them while a node or Redis was broken",
+            "{}; all kinds of writes back within {:.2?} of PostgreSQL's start; {}; {} of them while something beside it was broken",
             happened.join(", "),
             self.slowest,
             self.rounds.text(),

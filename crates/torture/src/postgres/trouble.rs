@@ -6,12 +6,14 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kvstore_testkit::{Direction, Flow, Postgres, Redis, Signal};
+use kvstore_testkit::{Direction, Flow, Postgres, Proxy, Redis, Signal};
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use tokio::task::block_in_place;
+use tokio::time::Instant;
 
 use super::bed::{Bed, Database};
+use crate::histories::random;
 
 /// One thing that goes wrong for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +55,7 @@ impl Trouble {
     /// Brings it about, lets it last for a time within `lasting`, and ends it.
     pub(super) async fn happen(self, bed: &mut Bed, lasting: std::ops::Range<u64>) -> anyhow::Result<()> {
         let place = rand::rng().random_range(0..bed.nodes.len());
-        let lasting = crate::histories::random(lasting);
+        let lasting = random(lasting);
         match self {
             Trouble::PostgresKilled => {
                 let postgres = own(bed)?;
@@ -66,8 +68,16 @@ impl Trouble {
                 let postgres = own(bed)?;
                 block_in_place(|| postgres.start_again())
             }
-            Trouble::AnswersLost => flow(bed, place, Flow::CutAtNext, Direction::ToClient, lasting).await,
-            Trouble::PostgresHeld => flow(bed, place, Flow::Hold, Direction::ToServer, lasting).await,
+            Trouble::AnswersLost => lose_answers(link(bed, place)?, lasting).await,
+            Trouble::PostgresHeld => {
+                let link = link(bed, place)?;
+                link.set(Direction::ToServer, Flow::Hold);
+                tokio::time::sleep(lasting).await;
+                link.heal();
+                // What was held is late by now: nothing of it is waited for.
+                link.cut();
+                Ok(())
+            }
             Trouble::NodeKilled => {
                 bed.node(place)?.kill().await?;
                 tokio::time::sleep(lasting).await;
@@ -118,14 +128,23 @@ fn own(bed: &Bed) -> anyhow::Result<&Postgres> {
     }
 }
 
-/// Breaks the link between PostgreSQL and a node.
-async fn flow(bed: &mut Bed, place: usize, flow: Flow, direction: Direction, lasting: Duration) -> anyhow::Result<()> {
-    let link = bed.node(place)?.to_postgres.as_ref().context("a database that was given has no link to break")?;
-    link.set(direction, flow);
-    tokio::time::sleep(lasting).await;
-    link.heal();
-    // What was held is late by now: nothing of it is waited for.
-    link.cut();
+/// The link between PostgreSQL and a node.
+fn link(bed: &mut Bed, place: usize) -> anyhow::Result<&Proxy> {
+    bed.node(place)?.to_postgres.as_ref().context("a database that was given has no link to break")
+}
+
+/// For a moment answers are lost, and then not: an answer that is lost is a commit's only if the statements before it were answered.
+const LOST_MS: std::ops::Range<u64> = 5..30;
+const HEARD_MS: std::ops::Range<u64> = 30..150;
+
+async fn lose_answers(link: &Proxy, lasting: Duration) -> anyhow::Result<()> {
+    let end = Instant::now() + lasting;
+    while Instant::now() < end {
+        link.set(Direction::ToClient, Flow::CutAtNext);
+        tokio::time::sleep(random(LOST_MS)).await;
+        link.heal();
+        tokio::time::sleep(random(HEARD_MS)).await;
+    }
     Ok(())
 }
 
