@@ -9,10 +9,10 @@ say() { printf '== %s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 2; }
 
 # The folder; an example sets the default before it sources this file.
-work=${KVSTORE_EXAMPLE_DIR:-$default_work}
+work=${EXAMPLE_DIR:-$default_work}
 
 # The first port; an example counts up from there.
-port_base=${KVSTORE_EXAMPLE_PORT:-$default_port}
+port_base=${EXAMPLE_PORT:-$default_port}
 
 kvstore=${KVSTORE:-${CARGO_TARGET_DIR:-$root/target}/release/kvstore}
 [ -x "$kvstore" ] || kvstore=$(command -v kvstore) || die "build kvstore first: make build"
@@ -87,7 +87,14 @@ start_postgres() {
     fi
     spawn postgres "${as_postgres[@]}" "$bin/postgres" -D "$work/postgres" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories=
     wait_for "PostgreSQL" 60 "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"
-    "$bin/psql" -X -q -h 127.0.0.1 -p "$port" -U postgres -c 'CREATE DATABASE kvstore' 2>/dev/null || true
+    wait_for "the database kvstore" 30 make_database "postgres://postgres@127.0.0.1:$port"
+}
+
+# make_database SERVER: makes the database kvstore, unless it is there.
+make_database() {
+    local psql
+    psql=$(pg_bin)/psql
+    "$psql" -X -q "$1/kvstore" -c 'SELECT 1' || "$psql" -X -q "$1/postgres" -c 'CREATE DATABASE kvstore'
 }
 
 # Ends every server that `up` started, in this order and then the rest.

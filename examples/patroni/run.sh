@@ -71,8 +71,8 @@ up() {
     FRONT=127.0.0.1:$front PG_1=127.0.0.1:$(pg_port pg-1) PG_2=127.0.0.1:$(pg_port pg-2) PG_3=127.0.0.1:$(pg_port pg-3) \
         REST_1=$(rest_port pg-1) REST_2=$(rest_port pg-2) REST_3=$(rest_port pg-3) spawn haproxy haproxy -db -f "$here/haproxy.cfg"
     local server=postgres://postgres:example-superuser@127.0.0.1:$front
-    wait_for "HAProxy before the primary" 30 "$(pg_bin)/psql" -X -q "$server/postgres" -c 'SELECT 1'
-    "$(pg_bin)/psql" -X -q "$server/postgres" -c 'CREATE DATABASE kvstore' 2>/dev/null || true
+    # HAProxy takes all three for primaries until it has asked them.
+    wait_for "the database kvstore, through HAProxy" 30 make_database "$server"
     export KVSTORE_DATABASE_URL=$server/kvstore
     start_node node-1 "$node_1"
     start_node node-2 "$node_2"

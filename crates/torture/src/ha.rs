@@ -151,8 +151,8 @@ impl Deployment {
 
     fn call(&self, arguments: &[&str]) -> std::io::Result<Output> {
         let mut command = Command::new(&self.script);
-        command.args(arguments).env("KVSTORE", &self.binary).env("KVSTORE_EXAMPLE_DIR", &self.folder);
-        command.env("KVSTORE_EXAMPLE_PORT", self.port.to_string()).output()
+        command.args(arguments).env("KVSTORE", &self.binary).env("EXAMPLE_DIR", &self.folder);
+        command.env("EXAMPLE_PORT", self.port.to_string()).output()
     }
 }
 
