@@ -38,6 +38,9 @@ step lint cargo clippy "${flags[@]}" --all-targets -- -D warnings
 step tests cargo test "${flags[@]}"
 step docs documented
 step "short torture" "${CARGO_TARGET_DIR:-target}/release/kvstore-torture" short
+# Everything that is measured, for a moment: whether it works, not how fast it is.
+step "short bench" "${CARGO_TARGET_DIR:-target}/release/kvstore-bench" --quick \
+    --only hot-get --only put --only batch --only pages --only mixed --only latency
 step schemathesis scripts/schemathesis.sh
 step packaging scripts/check-packaging.sh
 step "one RocksDB" scripts/check-one-rocksdb.sh

@@ -13,6 +13,7 @@ use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use kvstore_service::Reservation;
+use kvstore_types::limits::{BODY_COPIES, ITEM_OVERHEAD_BYTES};
 use tokio::time::Instant;
 
 use crate::{
@@ -39,8 +40,29 @@ pub(crate) struct Received {
     pub(crate) reservation: Reservation,
 }
 
-/// Receives a body. Room for its declared length is taken out of the budget before the first byte is read; without a declared
-/// length, as it arrives.
+impl Received {
+    /// Gives the body up for a batch of so many items and bytes that was parsed from it, which takes more where items are short, and
+    /// less where values were base64. The share that is left is held until the answer is sent.
+    ///
+    /// # Errors
+    /// 503 without room. Nothing was written yet.
+    pub(crate) fn parsed(self, api: &Api, items: usize, weight: usize) -> Result<Reservation, Problem> {
+        let Self { bytes, mut reservation } = self;
+        drop(bytes);
+        let holds = copies(weight) + (items * ITEM_OVERHEAD_BYTES) as u64;
+        // One whose body just fitted is not refused for what surrounds its items.
+        if reservation.set(holds.min(api.service.budget().limit())) { Ok(reservation) } else { Err(no_room()) }
+    }
+}
+
+/// What a body or a batch of so many bytes takes, at most: while it is parsed, as it arrived and as values; then as values and as
+/// the engine's write.
+const fn copies(bytes: usize) -> u64 {
+    bytes as u64 * BODY_COPIES
+}
+
+/// Receives a body. Room for its declared length, and for the copies that will be made of it, is taken out of the budget before the
+/// first byte is read; without a declared length, as it arrives.
 ///
 /// # Errors
 /// 413 over the limit, 503 without room, 408 where it stalls, 400 where it breaks off.
@@ -50,10 +72,10 @@ pub(crate) async fn receive(api: &Api, headers: &HeaderMap, mut body: Body, limi
         return Err(too_large(limit, Some(declared)));
     }
     let declared = declared as usize;
-    if declared as u64 > api.service.budget().limit() {
+    if copies(declared) > api.service.budget().limit() {
         return Err(over_budget(api));
     }
-    let reservation = api.service.reserve(declared).map_err(|error| Problem::from(error).close())?;
+    let reservation = api.service.reserve(copies(declared)).map_err(|error| Problem::from(error).close())?;
     let mut received = Received { bytes: Vec::with_capacity(declared), reservation };
     let deadline = Instant::now() + api.options.body_timeout;
     while let Some(data) = next_data(&mut body, api.options.body_idle_timeout, deadline).await? {
@@ -61,12 +83,9 @@ pub(crate) async fn receive(api: &Api, headers: &HeaderMap, mut body: Body, limi
         if length > limit.bytes {
             return Err(too_large(limit, None));
         }
-        let missing = (length as u64).saturating_sub(received.reservation.bytes());
+        let missing = copies(length).saturating_sub(received.reservation.bytes());
         if missing > 0 && !received.reservation.grow(missing) {
-            if length as u64 > api.service.budget().limit() {
-                return Err(over_budget(api));
-            }
-            return Err(Problem::overloaded("The memory for requests in flight is used up; try again later.").close());
+            return Err(if copies(length) > api.service.budget().limit() { over_budget(api) } else { no_room().close() });
         }
         received.bytes.extend_from_slice(&data);
     }
@@ -116,9 +135,13 @@ fn too_large(limit: Limit, declared: Option<u64>) -> Problem {
     Problem::new(Kind::TooLarge, detail).close()
 }
 
+fn no_room() -> Problem {
+    Problem::overloaded("The memory for requests in flight is used up; try again later.")
+}
+
 fn over_budget(api: &Api) -> Problem {
-    let limit = api.service.budget().limit();
-    let detail = format!("The body is larger than all memory for requests in flight, {limit} bytes (a quarter of memory_mb).");
+    let limit = api.service.budget().limit() / BODY_COPIES;
+    let detail = format!("The body is larger than the memory for requests in flight allows: {limit} bytes (an eighth of memory_mb).");
     Problem::new(Kind::TooLarge, detail).close()
 }
 

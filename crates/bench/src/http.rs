@@ -73,6 +73,12 @@ impl Http {
         self.send(request).await
     }
 
+    /// POST of JSON that must succeed with JSON of this form.
+    pub(crate) async fn post_json<T: DeserializeOwned>(&mut self, path: &str, body: String) -> Result<T> {
+        let request = self.request(Method::POST, path, Bytes::from(body))?;
+        self.send(request).await?.json()
+    }
+
     /// GET that must succeed with JSON of this form.
     pub(crate) async fn get_json<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
         self.get(path).await?.json()

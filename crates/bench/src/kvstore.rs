@@ -15,6 +15,7 @@ use crate::{
     cgroup::Cgroup,
     child::{Child, free_port},
     http::Http,
+    load::{Dialect, Server},
     workload::{BASE, Entry, Page, batch_body, key, key_path},
 };
 
@@ -48,6 +49,11 @@ impl<'a> Kvstore<'a> {
         let mut server = Self { setup, child, port, dir };
         server.wait_for(&format!("{BASE}/health/")).await?;
         Ok(server)
+    }
+
+    /// Where loads go.
+    pub(crate) const fn server(&self) -> Server {
+        Server { port: self.port, pid: self.child.pid(), dialect: Dialect::Kvstore }
     }
 
     /// The process id.
@@ -91,11 +97,6 @@ impl<'a> Kvstore<'a> {
     /// A connection to it.
     pub(crate) async fn connect(&self) -> Result<Http> {
         Http::connect(self.port).await
-    }
-
-    /// Its URL with a path.
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     /// Reads an entry, checks it, and gives its JSON.

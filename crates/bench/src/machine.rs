@@ -1,8 +1,12 @@
 //! The machine that figures hold for.
 
-use std::fmt;
+use std::{fmt, path::Path, time::Duration};
 
 use serde::Serialize;
+use tokio::process::Command;
+
+/// A program that takes longer has no version.
+const VERSION_MAX: Duration = Duration::from_secs(5);
 
 /// What a reader must know of the machine.
 #[derive(Debug, Clone, Serialize)]
@@ -35,4 +39,12 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "machine: {} cores, {}, {} MB of memory, Linux {}", self.cores, self.processor, self.memory_mb, self.kernel)
     }
+}
+
+/// What a program says when it is asked for its version.
+pub(crate) async fn version_of(program: &Path) -> Option<String> {
+    let asked = Command::new(program).arg("--version").kill_on_drop(true).output();
+    let output = tokio::time::timeout(VERSION_MAX, asked).await.ok()?.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }

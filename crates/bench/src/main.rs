@@ -17,6 +17,7 @@ mod rounds;
 mod settings;
 mod small;
 mod targets;
+mod usage;
 mod workload;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};

@@ -1,16 +1,18 @@
 //! Each peer in turn, several times over, so that a machine that slows down slows down all of them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use crate::{
-    load::{Sample, redis_benchmark::RedisBenchmark, wrk::Wrk},
+    load::{Load, Pace, Plan, Sample, Server, redis_benchmark::RedisBenchmark},
     progress::progress,
     report::{Measurement, Report, Unit},
 };
 
 /// How a peer is loaded.
 pub(crate) enum Runner {
-    Wrk(Wrk),
+    Own(Server, Plan),
     Redis(RedisBenchmark),
 }
 
@@ -23,18 +25,30 @@ pub(crate) struct Contender {
     pub(crate) runner: Runner,
 }
 
-/// How long and how often.
+/// How long and how often, and over how many connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
     pub(crate) rounds: usize,
-    pub(crate) seconds: u64,
+    pub(crate) time: Duration,
+    pub(crate) connections: &'static [usize],
 }
 
 impl Runner {
-    async fn run(&mut self, connections: usize, seconds: u64) -> Result<Sample> {
+    /// What loads it.
+    pub(crate) const fn generator(&self) -> &'static str {
         match self {
-            Self::Wrk(wrk) => wrk.run(connections, seconds).await,
-            Self::Redis(redis) => redis.run(connections, seconds).await,
+            Self::Own(..) => "kvstore-bench",
+            Self::Redis(_) => "redis-benchmark",
+        }
+    }
+
+    async fn run(&mut self, connections: usize, time: Duration) -> Result<Sample> {
+        match self {
+            Self::Own(server, plan) => {
+                let load = Load { server: *server, plan: *plan, connections, pace: Pace::Closed };
+                load.run_for(time).await?.sample()
+            }
+            Self::Redis(redis) => redis.run(connections, time).await,
         }
     }
 }
@@ -49,12 +63,13 @@ pub(crate) async fn alternate(contenders: &mut [Contender], connections: usize, 
         }
         for (contender, found) in turn {
             progress!("{} on {}, {connections} connections, round {}", contender.load, contender.peer, round + 1);
-            let sample = contender.runner.run(connections, schedule.seconds).await;
+            let sample = contender.runner.run(connections, schedule.time).await;
             found.push(sample.with_context(|| format!("{} on {} with {connections} connections", contender.load, contender.peer))?);
         }
     }
     for (contender, found) in contenders.iter().zip(&samples) {
-        report.measurements.push(Measurement::of(&contender.load, contender.peer, connections, contender.unit, found));
+        let measured = Measurement::of(&contender.load, contender.peer, connections, contender.unit, found);
+        report.measurements.push(Measurement { generator: contender.runner.generator(), ..measured });
     }
     Ok(())
 }

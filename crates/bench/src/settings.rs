@@ -1,12 +1,21 @@
 //! What the user asked for, and where the benchmark may put its files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use tempfile::TempDir;
 
-use crate::rounds::Schedule;
+use crate::{report::Purpose, rounds::Schedule};
+
+/// Connections of the loads that are measured at several numbers of them.
+const CONNECTIONS: [usize; 3] = [1, 64, 256];
+/// Those of a quick run.
+const QUICK_CONNECTIONS: [usize; 1] = [64];
+const QUICK_TIME: Duration = Duration::from_millis(250);
 
 /// Settings of both commands.
 #[derive(Debug, Args)]
@@ -23,7 +32,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=99))]
     rounds: u64,
 
-    /// One second and two rounds: shows that everything works, not how fast it is
+    /// A fraction of a second each, one round, 64 connections: shows that everything works, not how fast it is
     #[arg(long, global = true)]
     quick: bool,
 
@@ -57,15 +66,22 @@ impl Settings {
     /// How long and how often, where nothing is said for so many seconds.
     pub(crate) fn schedule(&self, seconds: u64) -> Schedule {
         if self.quick {
-            return Schedule { rounds: 2, seconds: self.seconds.unwrap_or(1) };
+            let time = self.seconds.map_or(QUICK_TIME, Duration::from_secs);
+            return Schedule { rounds: 1, time, connections: &QUICK_CONNECTIONS };
         }
-        Schedule { rounds: usize::try_from(self.rounds).unwrap_or(1), seconds: self.seconds.unwrap_or(seconds) }
+        let time = Duration::from_secs(self.seconds.unwrap_or(seconds));
+        Schedule { rounds: usize::try_from(self.rounds).unwrap_or(1), time, connections: &CONNECTIONS }
+    }
+
+    /// What the figures are for.
+    pub(crate) const fn purpose(&self) -> Purpose {
+        if self.quick { Purpose::Try } else { Purpose::Judge }
     }
 
     /// The settings as the report shows them.
     pub(crate) fn described(&self, seconds: u64) -> Vec<(&'static str, String)> {
-        let Schedule { rounds, seconds } = self.schedule(seconds);
-        let mut all = vec![("rounds", rounds.to_string()), ("seconds of each", seconds.to_string())];
+        let Schedule { rounds, time, .. } = self.schedule(seconds);
+        let mut all = vec![("rounds", rounds.to_string()), ("seconds of each", time.as_secs_f64().to_string())];
         if self.quick {
             all.push(("note", "a quick run: it shows that everything works, not how fast it is".to_owned()));
         }

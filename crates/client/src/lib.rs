@@ -33,5 +33,5 @@ pub use health::Health;
 pub use import_line::{ImportLine, ImportLineError, Lines};
 pub use pages::{PageQuery, Pages};
 pub use put::{PutAnswer, PutOptions};
-pub use raw_pages::{PageEntry, RawEntries, RawPage};
+pub use raw_pages::{PageEntry, PageValue, RawEntries, RawPage, RawValues};
 pub use restore::RestoreAnswer;

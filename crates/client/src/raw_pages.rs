@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use kvstore_types::Key;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -30,11 +30,19 @@ pub struct PageEntry<'a> {
 #[derive(Debug, Clone)]
 pub struct RawEntries<'a>(Vec<&'a RawValue>);
 
+/// What another store needs to have the same values under the same keys: no versions, revisions or times, but when they expire.
+#[derive(Debug)]
+pub struct RawValues<'a>(Vec<WireMembers<'a>>);
+
+/// One of them.
+#[derive(Debug)]
+pub struct PageValue<'a>(&'a WireMembers<'a>);
+
 #[derive(Deserialize)]
-struct WirePage<'a> {
+#[serde(bound(deserialize = "E: Deserialize<'de>"))]
+struct WirePage<'a, E> {
     count: usize,
-    #[serde(borrow)]
-    results: Vec<&'a RawValue>,
+    results: Vec<E>,
     has_more: bool,
     #[serde(borrow, default)]
     next_cursor: Option<Cow<'a, str>>,
@@ -47,7 +55,7 @@ struct WireTail<'a> {
     next_cursor: Option<Cow<'a, str>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct WireMembers<'a> {
     #[serde(borrow)]
     key: &'a RawValue,
@@ -74,7 +82,7 @@ impl Pages {
         let next = match tail.as_deref().map(serde_json::from_str::<WireTail<'_>>) {
             Some(Ok(tail)) => Next::after(tail.has_more, tail.next_cursor.map(Cow::into_owned))?,
             _ => {
-                let page: WirePage<'_> = parse(text)?;
+                let page: WirePage<'_, IgnoredAny> = parse(text)?;
                 Next::after(page.has_more, page.next_cursor.map(Cow::into_owned))?
             }
         };
@@ -102,11 +110,24 @@ impl RawPage {
     /// # Errors
     /// The answer is not a page.
     pub fn entries(&self) -> Result<RawEntries<'_>, ClientError> {
-        let page: WirePage<'_> = parse(utf8(&self.body)?)?;
+        self.parse().map(RawEntries)
+    }
+
+    /// Finds what another store needs of its entries.
+    ///
+    /// # Errors
+    /// The answer is not a page.
+    pub fn values(&self) -> Result<RawValues<'_>, ClientError> {
+        self.parse().map(RawValues)
+    }
+
+    /// Reads each entry as it is wanted, in one pass.
+    fn parse<'a, E: Deserialize<'a>>(&'a self) -> Result<Vec<E>, ClientError> {
+        let page: WirePage<'a, E> = parse(utf8(&self.body)?)?;
         if page.count != page.results.len() || page.has_more != self.has_more {
             return Err(ClientError::BadAnswer(format!("a page says count {} and holds {}", page.count, page.results.len())));
         }
-        Ok(RawEntries(page.results))
+        Ok(page.results)
     }
 }
 
@@ -136,27 +157,6 @@ impl<'a> PageEntry<'a> {
         self.json
     }
 
-    /// Appends what another store needs to have the same value under the same key: no version, revision or times, but its expiry.
-    ///
-    /// # Errors
-    /// It is not an entry.
-    pub fn write_value(&self, out: &mut Vec<u8>) -> Result<(), ClientError> {
-        let members: WireMembers<'_> = parse(self.json)?;
-        let named = [("value", members.value), ("encoding", members.encoding), ("expires_at", members.expires_at)];
-        out.extend_from_slice(b"{\"key\":");
-        out.extend_from_slice(members.key.get().as_bytes());
-        for (name, raw) in named {
-            if let Some(raw) = raw {
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"\":");
-                out.extend_from_slice(raw.get().as_bytes());
-            }
-        }
-        out.push(b'}');
-        Ok(())
-    }
-
     /// Its key.
     ///
     /// # Errors
@@ -165,6 +165,41 @@ impl<'a> PageEntry<'a> {
         let members: WireMembers<'_> = parse(self.json)?;
         let name: Cow<'_, str> = parse::<Text<'_>>(members.key.get())?.0;
         Key::new(&name).map_err(|error| ClientError::BadAnswer(error.to_string()))
+    }
+}
+
+impl RawValues<'_> {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = PageValue<'_>> {
+        self.0.iter().map(PageValue)
+    }
+}
+
+impl PageValue<'_> {
+    /// Appends it as an object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let WireMembers { key, value, encoding, expires_at } = self.0;
+        out.extend_from_slice(b"{\"key\":");
+        out.extend_from_slice(key.get().as_bytes());
+        for (name, raw) in [(&b",\"value\":"[..], value), (b",\"encoding\":", encoding), (b",\"expires_at\":", expires_at)] {
+            if let Some(raw) = raw {
+                out.extend_from_slice(name);
+                out.extend_from_slice(raw.get().as_bytes());
+            }
+        }
+        out.push(b'}');
     }
 }
 

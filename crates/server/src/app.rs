@@ -1,11 +1,14 @@
 //! All wiring of a server, from top to bottom: settings in, an exit code out.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use kvstore_api::{ApiOptions, App, ServeOptions};
 use kvstore_service::{Limits, Service};
-use kvstore_storage::{Budget, EmbeddedConfig, MemoryPlan, Store, SystemClock, open_embedded};
+use kvstore_storage::{
+    Budget, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, Store, SystemClock, migrate_postgres,
+    open_embedded, open_postgres,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +17,7 @@ use crate::{
     banner::{self, Banner},
     exit::{Exit, Fatal},
     resources,
-    settings::Settings,
+    settings::{self, Settings, Storage},
     shutdown::Signals,
     telemetry,
 };
@@ -93,10 +96,59 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
 }
 
 async fn open_store(settings: &Settings, memory: MemoryPlan) -> anyhow::Result<Arc<dyn Store>> {
+    if settings.storage == Storage::Postgres {
+        let cache = settings.cache();
+        let opened = open_postgres(database(settings)?, cache.as_ref()).await;
+        return Ok(opened.map_err(|error| refused_database(settings, &error))?);
+    }
+    if settings.cache().is_some() {
+        tracing::warn!("REDIS_URL is set and not used: the embedded store has a cache of its own; Redis goes before PostgreSQL");
+    }
     let config =
         EmbeddedConfig { memory, free_space_floor_bytes: settings.free_space_floor_mb << 20, ..EmbeddedConfig::new(&settings.data_dir) };
     let opened = tokio::task::spawn_blocking(move || open_embedded(&config, Arc::new(SystemClock::default())));
     Ok(opened.await.context("opening the store broke off")?.map_err(Fatal::from)?)
+}
+
+/// Makes or changes the tables of the database that the settings name. Says how many migrations ran.
+pub(crate) fn migrate(settings: &Settings) -> anyhow::Result<usize> {
+    let config = database(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
+    Ok(runtime.block_on(migrate_postgres(config)).map_err(|error| refused_database(settings, &error))?)
+}
+
+fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
+    let mut config = match &settings.database_url {
+        Some(url) => PostgresConfig::from_url(url).map_err(|error| refused_database(settings, &error))?,
+        None => {
+            let user = settings.postgres_user.clone().unwrap_or_else(|| "postgres".into());
+            PostgresConfig::from_parts(&DatabaseParts {
+                host: settings.postgres_host.clone().unwrap_or_else(|| "127.0.0.1".into()),
+                port: settings.postgres_port.unwrap_or(5432),
+                database: settings.postgres_db.clone().unwrap_or_else(|| user.clone()),
+                password: settings.postgres_password.clone(),
+                user,
+            })
+        }
+    };
+    config.connections = settings.database_connections;
+    config.migrate = match settings.migrate {
+        settings::Migrate::Run => Migrate::Run,
+        settings::Migrate::Check => Migrate::Check,
+    };
+    Ok(config)
+}
+
+/// Names the setting that an error of the database speaks of.
+fn refused_database(settings: &Settings, error: &OpenError) -> Fatal {
+    if let OpenError::Cache(_) = error {
+        return Fatal::new(Exit::Error, error.to_string());
+    }
+    let named = match settings.database_url {
+        Some(_) => "KVSTORE_DATABASE_URL (--database-url)",
+        None => "POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB",
+    };
+    Fatal::new(Exit::Error, format!("{error}; the database is the one of {named}"))
 }
 
 async fn close(store: &dyn Store) {
@@ -122,9 +174,13 @@ fn serve_options(settings: &Settings) -> ServeOptions {
 }
 
 fn announce(settings: &Settings, address: std::net::SocketAddr) {
-    let data_dir: PathBuf = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
-    let banner = Banner { address, data_dir: &data_dir, memory_mb: settings.memory_mb, needs_token: settings.token.is_some() };
+    let data = match settings.storage {
+        Storage::Embedded => std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone()).display().to_string(),
+        // The URL may hold a password.
+        Storage::Postgres => database(settings).map_or_else(|_| String::new(), |config| format!("PostgreSQL at {}", config.place())),
+    };
+    let banner = Banner { address, data: &data, memory_mb: settings.memory_mb, needs_token: settings.token.is_some() };
     // A closed stderr is no reason not to serve.
     let _ = std::io::stderr().write_all(banner.text().as_bytes());
-    tracing::info!(%address, data_dir = %data_dir.display(), "serving");
+    tracing::info!(%address, data, "serving");
 }

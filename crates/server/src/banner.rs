@@ -3,13 +3,13 @@
 use std::{
     fmt::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
 };
 
 /// What the banner tells.
 pub(crate) struct Banner<'a> {
     pub(crate) address: SocketAddr,
-    pub(crate) data_dir: &'a Path,
+    /// Where the data is.
+    pub(crate) data: &'a str,
     pub(crate) memory_mb: u64,
     pub(crate) needs_token: bool,
 }
@@ -24,7 +24,7 @@ impl Banner<'_> {
         let _ = writeln!(text, "  API      {root}/kv-store/v1/");
         let _ = writeln!(text, "  docs     {root}/   schema {root}/kv-store/schema/");
         let _ = writeln!(text, "  health   {root}/kv-store/v1/health/   metrics {root}/metrics");
-        let _ = writeln!(text, "  data     {} (memory budget {} MiB)", self.data_dir.display(), self.memory_mb);
+        let _ = writeln!(text, "  data     {} (memory budget {} MiB)", self.data, self.memory_mb);
         let _ = writeln!(
             text,
             "  try      curl -X PUT {root}/kv-store/v1/kv/hello/{token} -H 'Content-Type: application/json' -d '{{\"value\": \"world\"}}'"

@@ -68,6 +68,7 @@ impl From<OpenError> for Fatal {
             | OpenError::HoldsData(_)
             | OpenError::Newer { .. } => Exit::DataDir,
             OpenError::Damaged(_) => Exit::Damaged,
+            OpenError::Database(_) | OpenError::Cache(_) => Exit::Error,
             OpenError::Other(_) => Exit::DataDir,
         };
         Self::new(exit, error.to_string())

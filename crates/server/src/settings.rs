@@ -16,6 +16,7 @@ use figment::{
     Figment,
     providers::{Format, Serialized, Toml},
 };
+use kvstore_storage::{CacheConfig, CacheMode};
 use kvstore_types::limits;
 use serde::{Deserialize, Serialize};
 
@@ -37,10 +38,60 @@ pub(crate) struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
 
-    /// The data tier; this version has `embedded` [default: embedded]
+    /// The data tier: `embedded`, or `postgres` [default: embedded]
     #[arg(long, env = "KVSTORE_STORAGE", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
+
+    /// With `postgres`: where the database is, as postgres://user:password@host:port/database
+    #[arg(long, env = "KVSTORE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_url: Option<String>,
+
+    /// Connections to the database that this node holds at most [default: 16]
+    #[arg(long, env = "KVSTORE_DATABASE_CONNECTIONS", value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_connections: Option<usize>,
+
+    /// Whether a start makes missing tables: `run`, or `check` to refuse and leave it to `kvstore migrate` [default: run]
+    #[arg(long, env = "KVSTORE_MIGRATE", value_name = "WORD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migrate: Option<String>,
+
+    /// In place of a URL: the host of the database [default: 127.0.0.1]
+    #[arg(long, env = "POSTGRES_HOST", value_name = "HOST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres_host: Option<String>,
+
+    /// Its port [default: 5432]
+    #[arg(long, env = "POSTGRES_PORT", value_name = "PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres_port: Option<u16>,
+
+    /// The role [default: postgres]
+    #[arg(long, env = "POSTGRES_USER", value_name = "ROLE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres_user: Option<String>,
+
+    /// Its password; better given in the environment than as a flag, which others can see
+    #[arg(long, env = "POSTGRES_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres_password: Option<String>,
+
+    /// The database [default: the role's name]
+    #[arg(long, env = "POSTGRES_DB", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres_db: Option<String>,
+
+    /// Redis, as a cache before PostgreSQL: `redis://[user:password@]host:port[/database]` [default: no cache]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_url: Option<String>,
+
+    /// How a cached entry becomes an answer: `validate` checks its revision first, `fenced` need not [default: validate]
+    #[arg(long, env = "KVSTORE_CACHE", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
 
     /// The memory budget of caches, write buffers and requests in flight, in MiB [default: 512]
     #[arg(long, env = "KVSTORE_MEMORY_MB", value_name = "MIB")]
@@ -103,13 +154,39 @@ pub(crate) struct Given {
     log: Option<String>,
 }
 
+/// The data tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Storage {
+    Embedded,
+    Postgres,
+}
+
+/// What a start does about missing tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Migrate {
+    Run,
+    Check,
+}
+
 /// The settings in force.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
-    storage: String,
+    pub(crate) storage: Storage,
+    pub(crate) database_url: Option<String>,
+    pub(crate) database_connections: usize,
+    pub(crate) migrate: Migrate,
+    pub(crate) postgres_host: Option<String>,
+    pub(crate) postgres_port: Option<u16>,
+    pub(crate) postgres_user: Option<String>,
+    pub(crate) postgres_password: Option<String>,
+    pub(crate) postgres_db: Option<String>,
+    redis_url: Option<String>,
+    cache: String,
     pub(crate) memory_mb: u64,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_body_bytes: usize,
@@ -129,7 +206,17 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             data_dir: "./kvstore-data".into(),
-            storage: "embedded".into(),
+            storage: Storage::Embedded,
+            database_url: None,
+            database_connections: limits::DATABASE_CONNECTIONS_MAX_DEFAULT,
+            migrate: Migrate::Run,
+            postgres_host: None,
+            postgres_port: None,
+            postgres_user: None,
+            postgres_password: None,
+            postgres_db: None,
+            redis_url: None,
+            cache: CacheMode::default().as_str().into(),
             memory_mb: limits::MEMORY_MB_DEFAULT,
             max_value_bytes: limits::VALUE_BYTES_MAX_DEFAULT,
             max_body_bytes: limits::BODY_BYTES_MAX_DEFAULT,
@@ -165,11 +252,19 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The cache that was asked for. An empty URL is none: that is how a variable is taken back in many places.
+    pub(crate) fn cache(&self) -> Option<CacheConfig> {
+        let url = self.redis_url.as_ref().filter(|url| !url.is_empty())?;
+        let mode = self.cache.parse().unwrap_or_default();
+        Some(CacheConfig { mode, ..CacheConfig::new(url) })
+    }
+
     fn check(&self) -> anyhow::Result<()> {
+        self.check_database()?;
         ensure!(
-            self.storage == "embedded",
-            "storage {:?} is not known to this version; it has `embedded`: leave out --storage (KVSTORE_STORAGE)",
-            self.storage
+            self.cache.parse::<CacheMode>().is_ok(),
+            "cache is {:?}; give --cache (KVSTORE_CACHE) as `validate` or `fenced`",
+            self.cache
         );
         let least = limits::MEMORY_MB_MIN;
         ensure!(self.memory_mb >= least, "memory_mb is {}; give at least {least}", self.memory_mb);
@@ -200,18 +295,42 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Names of the settings of a database that were given.
+    fn given_of_database(&self) -> Vec<&'static str> {
+        [
+            ("POSTGRES_HOST", self.postgres_host.is_some()),
+            ("POSTGRES_PORT", self.postgres_port.is_some()),
+            ("POSTGRES_USER", self.postgres_user.is_some()),
+            ("POSTGRES_PASSWORD", self.postgres_password.is_some()),
+            ("POSTGRES_DB", self.postgres_db.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_given)| is_given.then_some(name))
+        .collect()
+    }
+
+    fn check_database(&self) -> anyhow::Result<()> {
+        let parts = self.given_of_database();
+        ensure!(self.database_connections >= 2, "database_connections is {}; give at least 2", self.database_connections);
+        if self.storage == Storage::Embedded {
+            let given = self.database_url.as_ref().map(|_| "KVSTORE_DATABASE_URL").or(parts.first().copied());
+            let Some(name) = given else { return Ok(()) };
+            bail!("{name} is set, and the storage is embedded; unset it, or serve from the database with --storage postgres");
+        }
+        if let (Some(_), Some(part)) = (&self.database_url, parts.first()) {
+            bail!("both KVSTORE_DATABASE_URL and {part} are set: give the database as a URL or in parts");
+        }
+        ensure!(
+            self.database_url.is_some() || !parts.is_empty(),
+            "the storage is postgres, and no database is given: set KVSTORE_DATABASE_URL (--database-url), or POSTGRES_HOST and the like"
+        );
+        Ok(())
+    }
+}
+
 /// Names that the deployments to come take. Serving on as if they were not there would be a surprise.
-const NOT_YET: &[(&str, &str)] = &[
-    ("REPLICA_NODES", "several nodes"),
-    ("KVSTORE_CLUSTER_SECRET", "several nodes"),
-    ("KVSTORE_DATABASE_URL", "PostgreSQL"),
-    ("POSTGRES_DB", "PostgreSQL"),
-    ("POSTGRES_USER", "PostgreSQL"),
-    ("POSTGRES_PASSWORD", "PostgreSQL"),
-    ("POSTGRES_HOST", "PostgreSQL"),
-    ("POSTGRES_PORT", "PostgreSQL"),
-    ("REDIS_URL", "Redis"),
-];
+const NOT_YET: &[(&str, &str)] = &[("REPLICA_NODES", "several nodes"), ("KVSTORE_CLUSTER_SECRET", "several nodes")];
 
 /// Variables with our prefix that `kvstore serve` or a client command reads.
 const KNOWN: &[&str] = &[
@@ -219,6 +338,15 @@ const KNOWN: &[&str] = &[
     "KVSTORE_LISTEN",
     "KVSTORE_DATA_DIR",
     "KVSTORE_STORAGE",
+    "KVSTORE_DATABASE_URL",
+    "KVSTORE_DATABASE_CONNECTIONS",
+    "KVSTORE_MIGRATE",
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_DB",
+    "KVSTORE_CACHE",
     "KVSTORE_MEMORY_MB",
     "KVSTORE_MAX_VALUE_BYTES",
     "KVSTORE_MAX_BODY_BYTES",
@@ -264,7 +392,7 @@ mod tests {
         for argument in serve.get_arguments() {
             if let Some(name) = argument.get_env() {
                 let name = name.to_str().expect("a name in ASCII");
-                assert!(KNOWN.contains(&name), "{name} would be reported as unknown");
+                assert!(KNOWN.contains(&name) || !name.starts_with("KVSTORE_"), "{name} would be reported as unknown");
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::{Service, ServiceError};
 pub struct ManyAnswer {
     /// An entry or its absence for each key.
     pub entries: Vec<Option<Entry>>,
-    /// For a stale read: all changes up to this revision are in the answer.
+    /// For a stale read: all changes up to this revision are in the answer. Some stores can't tell.
     pub applied: Option<Revision>,
     /// The answer's share of the budget; to be kept until it is sent.
     pub reservation: Reservation,
@@ -25,9 +25,9 @@ impl Service {
         if keys.len() > READ_KEYS_MAX {
             return Err(ServiceError::TooManyKeys { keys: keys.len() });
         }
-        let applied = (consistency == Consistency::Stale).then(|| self.store.applied_revision());
+        let applied = self.applied(consistency);
         let entries = self.store.read_many(keys, consistency).await?;
-        let reservation = self.reserve(weight(entries.iter().flatten()))?;
+        let reservation = self.reserve(weight(entries.iter().flatten()) as u64)?;
         Ok(ManyAnswer { entries, applied, reservation })
     }
 }

@@ -21,7 +21,7 @@ impl Service {
     /// No memory is left for the page, or the store failed.
     pub async fn read_range(&self, scan: &Scan, consistency: Consistency) -> Result<RangeAnswer, ServiceError> {
         let page = self.store.scan(scan, consistency).await?;
-        let reservation = self.reserve(weight(page.entries.iter()))?;
+        let reservation = self.reserve(weight(page.entries.iter()) as u64)?;
         Ok(RangeAnswer { page, reservation })
     }
 }

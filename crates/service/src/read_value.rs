@@ -13,7 +13,7 @@ const SMALL_VALUE_BYTES: usize = 4 << 10;
 pub struct ReadAnswer {
     /// The entry, if the key is there.
     pub entry: Option<Entry>,
-    /// For a stale read: all changes up to this revision are in the answer.
+    /// For a stale read: all changes up to this revision are in the answer. Some stores can't tell.
     pub applied: Option<Revision>,
     /// The answer's share of the budget; to be kept until it is sent.
     pub reservation: Option<Reservation>,
@@ -25,10 +25,10 @@ impl Service {
     /// # Errors
     /// No memory is left for the answer, or the store failed.
     pub async fn read_value(&self, key: &Key, projection: Projection, consistency: Consistency) -> Result<ReadAnswer, ServiceError> {
-        let applied = (consistency == Consistency::Stale).then(|| self.store.applied_revision());
+        let applied = self.applied(consistency);
         let entry = self.store.read(key, projection, consistency).await?;
         let bytes = entry.as_ref().and_then(|entry| entry.value.as_ref()).map_or(0, |value| value.len());
-        let reservation = if bytes > SMALL_VALUE_BYTES { Some(self.reserve(bytes)?) } else { None };
+        let reservation = if bytes > SMALL_VALUE_BYTES { Some(self.reserve(bytes as u64)?) } else { None };
         Ok(ReadAnswer { entry, applied, reservation })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kvstore_storage::{Budget, Reservation, Store};
-use kvstore_types::{FailedCondition, Outcome, WriteBatch, limits};
+use kvstore_types::{Consistency, FailedCondition, Outcome, Revision, WriteBatch, limits};
 use tokio::sync::Semaphore;
 
 use crate::ServiceError;
@@ -56,8 +56,19 @@ impl Service {
     ///
     /// # Errors
     /// None are left: the caller should come back later.
-    pub fn reserve(&self, bytes: usize) -> Result<Reservation, ServiceError> {
-        self.budget.reserve(bytes as u64).ok_or(ServiceError::Overloaded("the memory for requests in flight is used up"))
+    pub fn reserve(&self, bytes: u64) -> Result<Reservation, ServiceError> {
+        self.budget.reserve(bytes).ok_or(ServiceError::Overloaded("the memory for requests in flight is used up"))
+    }
+
+    /// For a stale read: the revision up to which it shows all changes, where the store can tell one.
+    pub(crate) fn applied(&self, consistency: Consistency) -> Option<Revision> {
+        (consistency == Consistency::Stale && self.tells_applied()).then(|| self.store.applied_revision())
+    }
+
+    /// Whether a stale read has a revision up to which it shows all changes.
+    #[must_use]
+    pub fn tells_applied(&self) -> bool {
+        self.store.capabilities().store_wide_order
     }
 
     pub(crate) fn check_value(&self, bytes: usize, item: Option<usize>) -> Result<(), ServiceError> {

@@ -88,6 +88,17 @@ impl Reservation {
         taken.is_ok()
     }
 
+    /// Holds this many bytes from now on. `false`, and nothing is changed, where it takes more and not so many are left.
+    #[must_use]
+    pub fn set(&mut self, bytes: u64) -> bool {
+        if let Some(missing) = bytes.checked_sub(self.bytes) {
+            return self.grow(missing);
+        }
+        self.budget.0.used.fetch_sub(self.bytes - bytes, Ordering::AcqRel);
+        self.bytes = bytes;
+        true
+    }
+
     /// Bytes that it holds.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
@@ -98,5 +109,24 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.0.used.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_made_larger_or_smaller_within_the_budget() {
+        let budget = Budget::new(100);
+        let mut share = budget.reserve(40).unwrap();
+        assert!(!share.set(101), "more than there is");
+        assert_eq!((share.bytes(), budget.used()), (40, 40), "a refused share stays as it was");
+        assert!(share.set(100));
+        assert!(budget.reserve(1).is_none());
+        assert!(share.set(10));
+        assert_eq!((share.bytes(), budget.used()), (10, 10));
+        drop(share);
+        assert_eq!(budget.used(), 0);
     }
 }

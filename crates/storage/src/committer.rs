@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -24,7 +24,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Durability, Engine, EngineError, Proposal, StoreError, embedded::StoreTime, metrics::CommitterMetrics};
+use crate::{
+    Durability, Engine, EngineError, Proposal, StoreError,
+    claim::{Claim, WithdrawOnDrop},
+    embedded::StoreTime,
+    metrics::CommitterMetrics,
+};
 
 /// The handle by which batches reach the committer's thread.
 pub(crate) struct Committer {
@@ -88,33 +93,6 @@ impl Deliveries {
     }
 }
 
-/// Who has a queued batch. It changes hands once.
-#[derive(Default)]
-struct Claim(AtomicU8);
-
-const QUEUED: u8 = 0;
-const TAKEN: u8 = 1;
-const WITHDRAWN: u8 = 2;
-
-impl Claim {
-    fn change_to(&self, state: u8) -> bool {
-        self.0.compare_exchange(QUEUED, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
-/// Withdraws a batch whose caller went away while it was still waiting.
-struct WithdrawOnDrop<'a> {
-    claim: Arc<Claim>,
-    metrics: &'a CommitterMetrics,
-}
-
-impl Drop for WithdrawOnDrop<'_> {
-    fn drop(&mut self) {
-        self.claim.change_to(WITHDRAWN);
-        self.metrics.queued(-1.0);
-    }
-}
-
 impl Committer {
     pub(crate) fn start<E: Engine>(engine: Arc<E>, time: Arc<StoreTime>) -> Result<Self, std::io::Error> {
         let (queue, jobs) = sync_channel(QUEUE_BATCHES_MAX);
@@ -160,7 +138,7 @@ impl Committer {
     async fn wait<A>(&self, mut answer: oneshot::Receiver<A>, claim: &Claim) -> Result<A, StoreError> {
         match timeout(Duration::from_millis(QUEUE_WAIT_MS_MAX), &mut answer).await {
             Ok(answered) => return self.outcome(answered, claim),
-            Err(_) if claim.change_to(WITHDRAWN) => return Err(StoreError::Overloaded("the write waited too long for its turn")),
+            Err(_) if claim.withdraw() => return Err(StoreError::Overloaded("the write waited too long for its turn")),
             Err(_) => {}
         }
         match timeout(Duration::from_millis(COMMIT_WAIT_MS_MAX), answer).await {
@@ -173,7 +151,7 @@ impl Committer {
         match answered {
             Ok(answer) => Ok(answer),
             // The committer went away without an answer: what that means depends on whether it had taken the batch.
-            Err(_) if claim.0.load(Ordering::Acquire) == TAKEN => Err(StoreError::Unknown("the committer stopped".into())),
+            Err(_) if claim.is_taken() => Err(StoreError::Unknown("the committer stopped".into())),
             Err(_) => Err(self.refusal()),
         }
     }
@@ -314,7 +292,7 @@ impl<E: Engine> Worker<E> {
     }
 
     fn restore(&self, PendingRestore { batch, claim, reply }: PendingRestore) -> Result<(), String> {
-        if !claim.change_to(TAKEN) {
+        if !claim.take() {
             return Ok(());
         }
         let outcome = self.engine.restore(&batch, self.time.clock(), &[], Durability::Synced);
@@ -347,7 +325,7 @@ impl<E: Engine> Worker<E> {
 }
 
 fn take(group: &mut Vec<Pending>, pending: Pending) {
-    if pending.claim.change_to(TAKEN) {
+    if pending.claim.take() {
         group.push(pending);
     }
 }

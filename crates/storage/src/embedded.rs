@@ -18,8 +18,8 @@ use kvstore_types::{
 };
 
 use crate::{
-    Checkpoint, Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError, committer::Committer,
-    near::Near, readers::Readers, reclaim::Housekeeper,
+    Capabilities, Checkpoint, Clock, Engine, EngineError, Hints, Proposal, ReadTier, Room, State, Status, Store, StoreError,
+    committer::Committer, near::Near, readers::Readers, reclaim::Housekeeper,
 };
 
 /// Store time on this node: it never goes back, and is never behind the last stamp.
@@ -188,6 +188,10 @@ impl<E: Engine> Store for Embedded<E> {
         self.engine.position().revision
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { store_wide_order: true }
+    }
+
     fn status(&self) -> Status {
         let state = if self.committer.failure().is_some() {
             State::Failed
@@ -207,6 +211,7 @@ impl<E: Engine> Store for Embedded<E> {
             applied: self.applied_revision(),
             disk_free_bytes: disk.map(|disk| disk.free_bytes),
             disk_used_bytes: disk.map(|disk| disk.used_bytes),
+            cache: None,
         }
     }
 

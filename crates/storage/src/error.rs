@@ -123,6 +123,12 @@ pub enum OpenError {
     /// The data is damaged in a way that must not be passed over.
     #[error("the data is damaged: {0}; restore a backup, or move the directory aside to start empty")]
     Damaged(String),
+    /// The database can't be used.
+    #[error("{0}")]
+    Database(String),
+    /// Redis can't be used as it was given.
+    #[error("the cache can't be used: {0}; correct REDIS_URL, or leave it out to serve without a cache")]
+    Cache(String),
     /// Anything else.
     #[error("the data directory can't be opened: {0}")]
     Other(String),

@@ -5,8 +5,10 @@
 
 mod backup_dir;
 mod budget;
+mod cache;
 mod check;
 mod checkpoint;
+mod claim;
 mod clock;
 mod committer;
 pub mod conformance;
@@ -18,6 +20,7 @@ mod memory;
 mod metrics;
 mod near;
 mod open;
+mod postgres;
 mod readers;
 mod reclaim;
 mod rocks;
@@ -25,13 +28,15 @@ mod store;
 
 pub use backup_dir::{BackupDir, BackupError};
 pub use budget::{Budget, MemoryPlan, Reservation};
+pub use cache::{Agreement, Authority, CacheConfig, CacheMode, CacheModeError, CacheTimes, FIRST_EPOCH, Fence, FenceNode, NodeId, Turn};
 pub use check::{CheckObserver, CheckProgress, Checked, Finding};
 pub use checkpoint::Checkpoint;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
 pub use open::{
-    DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, identify, open_embedded, open_engine, open_memory,
-    open_memory_engine, read_position, restore_embedded,
+    DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, identify, migrate_postgres, open_cached, open_embedded,
+    open_engine, open_memory, open_memory_engine, open_postgres, open_postgres_at, read_position, restore_embedded,
 };
-pub use store::{State, Status, Store};
+pub use postgres::{DatabaseParts, Migrate, PostgresConfig};
+pub use store::{CacheStatus, Capabilities, State, Status, Store};

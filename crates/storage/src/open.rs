@@ -10,9 +10,11 @@ use kvstore_types::limits::{FREE_SPACE_FLOOR_BYTES_DEFAULT, MEMORY_MB_DEFAULT, R
 
 pub use crate::rocks::DATA_FORMAT;
 use crate::{
-    BackupDir, BackupError, CheckObserver, Checked, Clock, Engine, MemoryPlan, OpenError, Position, Store,
+    Authority, BackupDir, BackupError, CacheConfig, CheckObserver, Checked, Clock, Engine, MemoryPlan, OpenError, Position, Store,
+    cache::Cached,
     embedded::Embedded,
     memory::MemoryEngine,
+    postgres::{self, PostgresConfig, PostgresStore, TimeSource},
     rocks::{self, RocksEngine},
 };
 
@@ -57,6 +59,43 @@ pub fn open_embedded(config: &EmbeddedConfig, clock: Arc<dyn Clock>) -> Result<A
 /// The system gives no thread.
 pub fn open_memory(clock: Arc<dyn Clock>, reclaim_every: Option<Duration>) -> std::io::Result<Arc<dyn Store>> {
     Embedded::start(MemoryEngine::default(), clock, reclaim_every)
+}
+
+/// Connects to a database and makes its tables where they are missing; with a Redis cache before it, if one is given. A database that is away does not stop it: the store tells that
+/// it is unreachable, until it is not.
+///
+/// # Errors
+/// [`OpenError::Database`]: what does not heal by itself, such as a wrong password or the tables of a newer version;
+/// [`OpenError::Cache`]: the URL of Redis can't be used.
+pub async fn open_postgres(config: PostgresConfig, cache: Option<&CacheConfig>) -> Result<Arc<dyn Store>, OpenError> {
+    postgres_behind(cache, PostgresStore::open(config, TimeSource::Database).await?)
+}
+
+fn postgres_behind(cache: Option<&CacheConfig>, store: Arc<PostgresStore>) -> Result<Arc<dyn Store>, OpenError> {
+    match cache {
+        Some(cache) => open_cached(store, cache),
+        None => Ok(store),
+    }
+}
+
+/// Makes or changes the tables of a database. Says how many migrations ran.
+///
+/// # Errors
+/// [`OpenError::Database`]: it can't be reached, or refuses.
+pub async fn migrate_postgres(config: PostgresConfig) -> Result<usize, OpenError> {
+    postgres::migrate(config).await
+}
+
+/// [`open_postgres`] with a clock that stands in for the database's: for tests that own time.
+///
+/// # Errors
+/// As for [`open_postgres`].
+pub async fn open_postgres_at(
+    config: PostgresConfig,
+    cache: Option<&CacheConfig>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, OpenError> {
+    postgres_behind(cache, PostgresStore::open(config, TimeSource::Injected(clock)).await?)
 }
 
 /// Opens, or makes, the engine in a data directory, for whoever orders writes by other means than the embedded store.
@@ -130,6 +169,14 @@ fn damaged_backup(error: OpenError) -> BackupError {
         OpenError::Damaged(reason) | OpenError::Other(reason) => BackupError::Damaged(reason),
         error => error.into(),
     }
+}
+
+/// A cache over Redis before a store. Redis need not be there: it is used from when on it is. Must be called inside a runtime.
+///
+/// # Errors
+/// [`OpenError::Cache`]: the URL can't be used.
+pub fn open_cached(authority: Arc<dyn Authority>, config: &CacheConfig) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(Arc::new(Cached::start(authority, config)?))
 }
 
 /// An engine in memory alone.

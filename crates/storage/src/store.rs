@@ -50,6 +50,9 @@ pub trait Store: Send + Sync + 'static {
     /// The revision up to which a stale read on this node shows all changes.
     fn applied_revision(&self) -> Revision;
 
+    /// What it can't do, or does in a weaker form. A store that wraps another asks that one.
+    fn capabilities(&self) -> Capabilities;
+
     /// What the store says of itself; cheap, and it never waits for a write.
     fn status(&self) -> Status;
 
@@ -70,6 +73,14 @@ pub trait Store: Send + Sync + 'static {
     async fn failed(&self) -> String;
 }
 
+/// What a store does, of what not every store can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Revisions and stamps follow the order of commits in the whole store, not only per key. So a revision says what a reader has seen,
+    /// and a stamp moves store time on for all keys.
+    pub store_wide_order: bool,
+}
+
 /// Whether a store serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -79,6 +90,8 @@ pub enum State {
     DiskFull,
     /// It was opened on a full disk and only reads.
     ReadOnly,
+    /// What keeps the data can't be reached; it may come back.
+    Unreachable,
     /// It is shutting down.
     Stopping,
     /// A write failed; the process is about to exit.
@@ -93,6 +106,7 @@ impl State {
             Self::Ready => "ready",
             Self::DiskFull => "disk_full",
             Self::ReadOnly => "read_only",
+            Self::Unreachable => "unreachable",
             Self::Stopping => "stopping",
             Self::Failed => "failed",
         }
@@ -102,7 +116,7 @@ impl State {
 /// What a store says of itself.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// The backend's name: `embedded`, `memory`.
+    /// The backend's name: `embedded`, `memory`, `postgres`.
     pub backend: &'static str,
     /// Whether it serves.
     pub state: State,
@@ -112,4 +126,19 @@ pub struct Status {
     pub disk_free_bytes: Option<u64>,
     /// Bytes that the data takes on disk, where there is one.
     pub disk_used_bytes: Option<u64>,
+    /// What the cache before it says of itself, where there is one.
+    pub cache: Option<CacheStatus>,
+}
+
+/// What a cache says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// What keeps the entries: `redis`.
+    pub backend: &'static str,
+    /// `validate` or `fenced`.
+    pub mode: &'static str,
+    /// `on`, `closed` (it works, but entries do not count now) or `off`.
+    pub state: &'static str,
+    /// How long it took to answer when it was last asked.
+    pub latency: Option<Duration>,
 }

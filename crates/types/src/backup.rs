@@ -157,10 +157,13 @@ impl BackupFile {
     }
 }
 
-/// Letters, digits, and no way out of the folder.
+/// Bytes of a file's name.
+const NAME_BYTES_MAX: usize = 80;
+
+/// Letters, digits, and no way out of the folder. Short enough for the plain header of an archive, folder included.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    (1..=255).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
 }
 
 /// The BLAKE3 of an entry's contents.

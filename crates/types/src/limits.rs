@@ -6,6 +6,10 @@ pub const KEY_CHARS_MAX: usize = 255;
 pub const VALUE_BYTES_MAX_DEFAULT: usize = 16 << 20;
 /// Bytes of a request body, at most, unless `max_body_bytes` says otherwise.
 pub const BODY_BYTES_MAX_DEFAULT: usize = 64 << 20;
+/// How often a body is held, at most, while it is in flight: its share of the memory budget.
+pub const BODY_COPIES: u64 = 2;
+/// What an item of a batch takes in memory beside its key and value, about: in the batch, the group's tables and the answer.
+pub const ITEM_OVERHEAD_BYTES: usize = 256;
 /// Items in one batch.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Keys in one read of many keys.
@@ -16,6 +20,8 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 pub const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Records that one page may examine, expired ones included.
 pub const SCAN_RECORDS_MAX: usize = 100_000;
+/// Records of one page whose blocks are kept in the cache: a longer page is part of a walk through the data, mostly.
+pub const SCAN_CACHED_RECORDS_MAX: usize = 1_000;
 /// Time that one page may spend on examining records.
 pub const SCAN_TIME_MS_MAX: u64 = 100;
 /// The longest time to live: ten years of 365 days.
@@ -46,6 +52,9 @@ pub const RECENT_CHANGES_MAX: usize = 16_384;
 pub const RECLAIM_ITEMS_MAX: usize = 1_000;
 /// Below this much free disk space, writes other than deletes are refused.
 pub const FREE_SPACE_FLOOR_BYTES_DEFAULT: u64 = 256 << 20;
+/// Revisions that a store leaves out when it is first opened after a restore: more than the original gives in half a year of
+/// 50,000 batches a second.
+pub const RESTORED_REVISIONS_SKIPPED: u64 = 1_000_000_000_000;
 /// Entries that one look-up in memory, on an async worker, may take; more are read by a thread of their own.
 pub const NEAR_ENTRIES_MAX: usize = 128;
 /// Threads that read single keys from disk.
@@ -58,6 +67,37 @@ pub const READ_QUEUE_MAX: usize = 4_096;
 pub const READ_WAIT_MS_MAX: u64 = 30_000;
 /// How often expired entries are looked for.
 pub const RECLAIM_INTERVAL_MS: u64 = 1_000;
+
+/// Connections to the database that one node holds, unless a setting says otherwise.
+pub const DATABASE_CONNECTIONS_MAX_DEFAULT: usize = 16;
+/// How long a request waits for one of them.
+pub const DATABASE_POOL_WAIT_MS_MAX: u64 = 5_000;
+/// How long connecting to the database may take, waiting for another node's migration included.
+pub const DATABASE_CONNECT_MS_MAX: u64 = 10_000;
+/// How long a connection to the database is kept.
+pub const DATABASE_CONNECTION_SECONDS_MAX: u64 = 600;
+/// How long the database works on one statement.
+pub const DATABASE_STATEMENT_MS_MAX: u64 = 30_000;
+/// How long a statement waits for a row that another transaction holds.
+pub const DATABASE_LOCK_MS_MAX: u64 = 1_000;
+/// How long the database keeps a transaction whose client says nothing.
+pub const DATABASE_IDLE_MS_MAX: u64 = 5_000;
+/// How long a node waits for the database before it closes the connection. Before a commit that is certain: nothing was applied.
+pub const DATABASE_ANSWER_MS_MAX: u64 = 15_000;
+/// Groups of writes that are under way at one time; they share no key.
+pub const DATABASE_GROUPS_MAX: usize = 4;
+/// Queued batches that are looked through for a group, past those that must wait for a key.
+pub const DATABASE_QUEUE_LOOK_MAX: usize = 4_096;
+/// Rows that one statement writes.
+pub const DATABASE_STATEMENT_ROWS_MAX: usize = 1_000;
+/// Times that a group, or a read, is tried where others change what it rests on.
+pub const DATABASE_ATTEMPTS_MAX: u32 = 3;
+/// The same for a batch that is written alone.
+pub const DATABASE_LONE_ATTEMPTS_MAX: u32 = 20;
+/// How long a deleted key's row stays: longer than any transaction can last that read the key before.
+pub const TOMBSTONE_SECONDS: u64 = 600;
+/// Entries that have just expired, and are confirmed to be untouched, in one page.
+pub const PAGE_CONFIRMATIONS_MAX: usize = 1_000;
 
 /// The memory budget when no setting gives one, in MiB.
 pub const MEMORY_MB_DEFAULT: u64 = 512;
@@ -84,6 +124,8 @@ pub const HEAD_BYTES_MAX: usize = 32 << 10;
 pub const HEADERS_MAX: usize = 64;
 /// How long a shutdown waits for requests that are under way.
 pub const DRAIN_MS_MAX_DEFAULT: u64 = 10_000;
+/// How long making the copy for a backup may take.
+pub const CHECKPOINT_WAIT_MS_MAX: u64 = 300_000;
 /// Bytes of one piece of a backup on its way to the client.
 pub const BACKUP_PIECE_BYTES: usize = 256 << 10;
 /// Pieces of a backup that are read ahead of the client.
@@ -132,3 +174,56 @@ pub const TRANSFER_RETRY_SECONDS_DEFAULT: u64 = 120;
 pub const TRANSFER_RETRY_WAIT_MS_MIN: u64 = 200;
 /// The longest such wait.
 pub const TRANSFER_RETRY_WAIT_MS_MAX: u64 = 5_000;
+
+/// How long a cached entry is kept.
+pub const CACHE_ENTRY_SECONDS: u64 = 300;
+/// Bytes of a value that is cached, at most: a larger one would hold up the connection that all requests share.
+pub const CACHE_VALUE_BYTES_MAX: usize = 1 << 20;
+/// How long an answer of Redis is waited for; then the cache is off until it answers again.
+pub const CACHE_ANSWER_MS_MAX: u64 = 250;
+/// The first wait before Redis is tried again; it doubles.
+pub const CACHE_RETRY_MS_MIN: u64 = 50;
+/// The longest such wait.
+pub const CACHE_RETRY_MS_MAX: u64 = 1_000;
+/// How often Redis is asked how it is.
+pub const CACHE_PING_MS: u64 = 1_000;
+/// Fills and evictions that may wait for their turn.
+pub const CACHE_CHORES_MAX: usize = 4_096;
+/// Bytes of values that may wait to be filled in.
+pub const CACHE_CHORE_BYTES_MAX: usize = 16 << 20;
+/// Chores that are sent together.
+pub const CACHE_CHORES_TOGETHER: usize = 128;
+/// Keys whose revisions one query checks.
+pub const CACHE_CHECK_KEYS_MAX: usize = 1_000;
+/// Such queries under way at one time.
+pub const CACHE_CHECKS_MAX: usize = 4;
+/// Keys that one script marks.
+pub const CACHE_MARK_KEYS_MAX: usize = 500;
+/// How long what was read of the fence counts.
+pub const CACHE_LEASE_MS: u64 = 1_000;
+/// What is waited beyond a lease.
+pub const CACHE_LEASE_MARGIN_MS: u64 = 100;
+/// What is added to the authority's time when a cached expiry is compared with it.
+pub const CACHE_CLOCK_MARGIN_MS: u64 = 50;
+/// How long a mark stands that nobody removes: longer than any transaction can last.
+pub const CACHE_MARK_SECONDS: u64 = 600;
+/// How long a fill may take, from its miss on.
+pub const CACHE_TOKEN_MS: u64 = 3_000;
+/// How often the fence is looked at.
+pub const CACHE_LOOK_MS: u64 = 300;
+/// How old a node's last beat may be when it writes without asking the authority first.
+pub const CACHE_LAPSE_MS: u64 = 10_000;
+/// How long a node's beats must stand still before another node removes it: longer than `CACHE_LAPSE_MS` and `COMMIT_WAIT_MS_MAX` together.
+pub const CACHE_REMOVAL_MS: u64 = 60_000;
+/// One hit in this many is compared with the authority.
+pub const CACHE_COMPARE_ONE_IN: u64 = 1_000;
+/// Above this part of Redis's memory limit, in percent, nothing is filled in, so that marks still find room.
+pub const CACHE_MEMORY_PERCENT_MAX: u64 = 90;
+/// How long a turn at the fence may take.
+pub const CACHE_FENCE_TURN_MS_MAX: u64 = 5_000;
+/// How long the fence may be closed, with Redis there, before the log tells.
+pub const CACHE_STUCK_MS: u64 = 10_000;
+/// How long the fence stays closed at least, once it was not open for long; it doubles.
+pub const CACHE_PATIENCE_MS_MIN: u64 = 500;
+/// The longest such time, and the time after which it counts as having been open for long.
+pub const CACHE_PATIENCE_MS_MAX: u64 = 30_000;

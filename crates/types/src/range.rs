@@ -49,6 +49,34 @@ impl KeyRange {
             && self.prefix.as_ref().is_none_or(|prefix| key.as_str().starts_with(&**prefix))
     }
 
+    /// The greatest text that no key of the range lies before: the greater of start and prefix. Empty where there is neither.
+    #[must_use]
+    pub fn lower_text(&self) -> &str {
+        let start = self.start.as_ref().map_or("", Key::as_str);
+        start.max(self.prefix.as_deref().unwrap_or_default())
+    }
+
+    /// The end, inclusive, where there is one.
+    #[must_use]
+    pub const fn end(&self) -> Option<&Key> {
+        self.end.as_ref()
+    }
+
+    /// The first text after all those that begin with the prefix, where there is one: for stores whose bounds are texts.
+    #[must_use]
+    pub fn text_after_prefix(&self) -> Option<String> {
+        let mut text = self.prefix.as_deref()?.to_owned();
+        while let Some(last) = text.pop() {
+            // The order of texts is that of their scalar values, between which the surrogates leave a gap.
+            let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+            if let Some(next) = next {
+                text.push(next);
+                return Some(text);
+            }
+        }
+        None
+    }
+
     /// The lower bound in bytes, inclusive: the greater of start and prefix. Empty where there is none.
     #[must_use]
     pub fn lower(&self) -> &[u8] {
@@ -123,6 +151,20 @@ mod tests {
 
     fn key(text: &str) -> Key {
         Key::new(text).expect("a valid key")
+    }
+
+    #[test]
+    fn what_follows_a_prefix_is_a_text() {
+        for (prefix, after) in [
+            ("a", Some("b")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{7f}", Some("a\u{80}")),
+            ("a\u{10ffff}\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+            ("", None),
+        ] {
+            assert_eq!(KeyRange::prefix(prefix).text_after_prefix().as_deref(), after, "after {prefix:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use kvstore_types::FailedCondition;
 
 use crate::{
     api::Api,
-    body::{self, Limit, Received, full},
+    body::{self, Limit, full},
     conditions,
     entries::parse_batch,
     errors::{Faults, Kind, Problem},
@@ -40,9 +40,9 @@ pub(crate) async fn batch_put(api: &Api, request: Request) -> Result<Response, P
     expect_json(&parts.headers)?;
     let idempotency_key = idempotency_key(&parts.headers)?;
     let limit = Limit { bytes: api.service.limits().body_bytes_max, name: "max_body_bytes" };
-    let Received { bytes, reservation } = body::receive(api, &parts.headers, body, limit).await?;
-    let batch = parse_batch(&bytes, idempotency_key)?;
-    drop(bytes);
+    let received = body::receive(api, &parts.headers, body, limit).await?;
+    let batch = parse_batch(&received.bytes, idempotency_key)?;
+    let reservation = received.parsed(api, batch.items().len(), batch.weight())?;
     match api.service.batch_put(BatchPut(batch)).await? {
         BatchAnswer::Stored { revision, entries, replayed } => {
             let minimal = prefers_minimal(&parts.headers);

@@ -1,5 +1,7 @@
 //! `GET /health/`: what this node says of itself, asked through the whole data tier.
 
+use std::time::Duration;
+
 use axum::extract::Request;
 use http::StatusCode;
 use kvstore_service::State;
@@ -22,6 +24,9 @@ pub(crate) struct Health {
     status: &'static str,
     cluster: Cluster,
     storage: Storage,
+    /// Left out where there is no cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<Cache>,
 }
 
 /// The nodes that hold the data together.
@@ -53,7 +58,7 @@ struct Storage {
     /// The backend's name.
     #[schema(example = "embedded")]
     backend: &'static str,
-    /// `ready`, `disk_full`, `read_only`, `stopping` or `failed`.
+    /// `ready`, `disk_full`, `read_only`, `unreachable`, `stopping` or `failed`.
     #[schema(example = "ready")]
     state: &'static str,
     /// How long a small read took; null where it failed.
@@ -61,6 +66,22 @@ struct Storage {
     applied_revision: u64,
     disk_free_bytes: Option<u64>,
     disk_used_bytes: Option<u64>,
+}
+
+/// The cache before the data tier.
+#[derive(Serialize, ToSchema)]
+struct Cache {
+    /// What keeps the entries.
+    #[schema(example = "redis")]
+    backend: &'static str,
+    /// `validate` or `fenced`.
+    #[schema(example = "validate")]
+    mode: &'static str,
+    /// `on`, `closed` (it works, but entries do not count now) or `off`.
+    #[schema(example = "on")]
+    state: &'static str,
+    /// How long it took to answer when it was last asked; null where it is off.
+    latency_ms: Option<f64>,
 }
 
 /// The node's health
@@ -100,12 +121,23 @@ pub(crate) async fn health(api: &Api, request: Request) -> Result<Response, Prob
         storage: Storage {
             backend: health.status.backend,
             state: health.status.state.as_str(),
-            latency_ms: health.probe.map(|took| (took.as_secs_f64() * 1e6).round() / 1e3),
+            latency_ms: health.probe.map(millis),
             applied_revision: health.status.applied.0,
             disk_free_bytes: health.status.disk_free_bytes,
             disk_used_bytes: health.status.disk_used_bytes,
         },
+        cache: health.status.cache.map(|cache| Cache {
+            backend: cache.backend,
+            mode: cache.mode,
+            state: cache.state,
+            latency_ms: cache.latency.map(millis),
+        }),
     };
     let bytes = serde_json::to_vec(&document).unwrap_or_default();
     Ok(respond::plain(status_code, "application/json", bytes))
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
 }

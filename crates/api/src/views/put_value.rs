@@ -62,8 +62,6 @@ async fn put(api: &Api, key: &Key, query: &Query<'_>, headers: &HeaderMap, body:
         return Err(query::bad("The ttl of a JSON body is its member \"ttl\"; leave the parameter out.".to_owned()));
     }
     let Received { bytes, reservation } = body::receive(api, headers, body, limit).await?;
-    // The budget's share is held until the store has answered.
-    let _reservation = reservation;
     let PutBody { value, ttl } = if is_json {
         let parsed = parse_put(&bytes)?;
         drop(bytes);
@@ -76,7 +74,7 @@ async fn put(api: &Api, key: &Key, query: &Query<'_>, headers: &HeaderMap, body:
         PutAnswer::Stored { entry, created, replayed } => {
             let header = entry.header;
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-            let mut response = respond::kv_json(status, entry_body(entry, None));
+            let mut response = respond::kv_json(status, entry_body(entry, Some(reservation)));
             let headers = response.headers_mut();
             respond::describe(headers, &header, Form::Json);
             respond::replayed(headers, replayed);

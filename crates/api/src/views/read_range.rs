@@ -55,7 +55,7 @@ pub(crate) async fn read_range(api: &Api, request: Request) -> Result<Response, 
     if expires {
         respond::no_store(headers);
     }
-    respond::applied(headers, (consistency == Consistency::Stale).then_some(page.applied));
+    respond::applied(headers, (consistency == Consistency::Stale && api.service.tells_applied()).then_some(page.applied));
     Ok(response)
 }
 

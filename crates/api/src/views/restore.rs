@@ -6,7 +6,7 @@ use kvstore_types::RestoreOutcome;
 
 use crate::{
     api::Api,
-    body::{self, Limit, Received, full},
+    body::{self, Limit, full},
     conditions,
     errors::{Faults, Kind, Problem},
     openapi::schemas,
@@ -36,9 +36,9 @@ pub(crate) async fn restore(api: &Api, request: Request) -> Result<Response, Pro
     conditions::none_on_batch(&parts.headers)?;
     expect_json(&parts.headers)?;
     let limit = Limit { bytes: api.service.limits().body_bytes_max, name: "max_body_bytes" };
-    let Received { bytes, reservation: _reservation } = body::receive(api, &parts.headers, body, limit).await?;
-    let batch = parse_restore(&bytes)?;
-    drop(bytes);
+    let received = body::receive(api, &parts.headers, body, limit).await?;
+    let batch = parse_restore(&received.bytes)?;
+    let _reservation = received.parsed(api, batch.items().len(), batch.weight())?;
     let (count, expected) = (batch.items().len(), batch.expected());
     match api.service.restore(batch).await? {
         RestoreOutcome::Restored { applied } => {

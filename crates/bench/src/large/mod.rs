@@ -113,7 +113,7 @@ pub(crate) async fn run(settings: &Settings, large: &LargeSettings) -> Result<Re
     let mut described = settings.described(SECONDS);
     described.push(("entries", format!("{} of {VALUE_BYTES} bytes", large.entries)));
     described.push(("memory cap", format!("{} MiB, of which --memory-mb {}", large.cap_mb, large.memory_mb)));
-    let mut report = Report::new("large", Machine::here(), described);
+    let mut report = Report::new("large", Machine::here(), settings.purpose(), described);
     if let Err(why) = check_disk(&bench).and_then(|()| bench.cgroup("trial").map(drop)) {
         not_run(&mut report, &[READS, MEMORY, PUTS].concat(), &why);
         return Ok(report);

@@ -1,25 +1,15 @@
 //! Random durable PUT where every key's record must be read from disk first, against the same load on few keys; and PUT to a few
 //! hot keys beside each, from an open loop: cold work must not hold them up.
 
-use std::{sync::Arc, time::Duration};
-
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use http::Method;
 
 use super::{Bench, SMALL_KEYS, VALUE_BYTES, median_of, memory::Follow};
 use crate::{
     kvstore::Kvstore,
-    load::{
-        Sample,
-        open_loop::{Make, OpenLoop, Stop},
-        wrk::Wrk,
-        wrk_scripts,
-    },
+    load::{Keys, Load, Operation, Pace, Plan, Sample},
     progress::progress,
     report::{Measurement, REQUESTS, Report},
     targets,
-    workload::{key_path, value},
 };
 
 const CONNECTIONS: usize = 64;
@@ -64,26 +54,12 @@ pub(super) async fn measure(bench: &Bench<'_>, server: &Kvstore<'_>, memory: &mu
 
 /// Both loads on one server at once.
 async fn load(bench: &Bench<'_>, server: &Kvstore<'_>, keys: u64) -> Result<(Sample, Sample)> {
-    let seconds = bench.schedule.seconds;
-    let limit = Duration::from_secs(seconds);
-    let script = wrk_scripts::save(bench.work, "large-put", &wrk_scripts::random_put_of(keys, VALUE_BYTES))?;
-    let wrk = Wrk { url: server.url(""), script };
-    let hot = OpenLoop { port: server.port, connections: HOT_CONNECTIONS, per_second: HOT_PER_SECOND, limit };
-    let (puts, hot) = tokio::join!(wrk.run(CONNECTIONS, seconds), hot.run(Stop::after(limit), hot_puts()));
-    let hot = hot.context("PUT to hot keys")?;
-    let requests = hot.from_intended.len();
-    let hot = Sample {
-        requests,
-        per_second: requests as f64 / limit.as_secs_f64(),
-        p50_us: hot.percentile_us(50.0),
-        p99_us: hot.percentile_us(99.0),
+    let load = |keys, connections, pace| {
+        let plan = Plan { operation: Operation::Put, keys, value_bytes: VALUE_BYTES };
+        Load { server: server.server(), plan, connections, pace }
     };
-    Ok((puts?, hot))
-}
-
-fn hot_puts() -> Arc<Make> {
-    Arc::new(|number| {
-        let body = format!(r#"{{"value":"{}"}}"#, value(number, VALUE_BYTES));
-        (Method::PUT, key_path(number % HOT_KEYS), Bytes::from(body))
-    })
+    let puts = load(Keys::Uniform(keys), CONNECTIONS, Pace::Closed);
+    let hot = load(Keys::Cycle(HOT_KEYS), HOT_CONNECTIONS, Pace::Open(HOT_PER_SECOND));
+    let (puts, hot) = tokio::join!(puts.run_for(bench.schedule.time), hot.run_for(bench.schedule.time));
+    Ok((puts?.sample()?, hot.context("PUT to hot keys")?.sample()?))
 }

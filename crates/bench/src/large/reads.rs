@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Bench, VALUE_BYTES, median_of, memory::Follow};
 use crate::{
     kvstore::Kvstore,
-    load::{wrk::Wrk, wrk_scripts},
+    load::{Keys, Load, Operation, Pace, Plan},
     peers::bare_rocksdb::BareRocksdb,
     progress::progress,
     report::{Measurement, REQUESTS, Report},
@@ -15,7 +15,8 @@ use crate::{
 const LOAD: &str = "random GET under the cap";
 
 pub(super) async fn measure(bench: &Bench<'_>, server: &Kvstore<'_>, memory: &mut Follow, report: &mut Report) -> Result<()> {
-    let (entries, readers, seconds) = (bench.settings.entries, bench.settings.readers, bench.schedule.seconds);
+    let (entries, readers, time) = (bench.settings.entries, bench.settings.readers, bench.schedule.time);
+    let seconds = time.as_secs().max(1);
     let cgroup = bench.cgroup("rocksdb")?;
     // The block cache and the entry cache of kvstore's plan together: half and an eighth of its budget.
     let cache_mb = bench.settings.memory_mb * 5 / 8;
@@ -24,17 +25,17 @@ pub(super) async fn measure(bench: &Bench<'_>, server: &Kvstore<'_>, memory: &mu
     let loaded = bare.load(entries, bench.load_max()).await?;
     progress!("{:.0} entries a second", entries as f64 / loaded.seconds);
 
-    let script = wrk_scripts::save(bench.work, "large-get", &wrk_scripts::random_get_of(entries))?;
-    let wrk = Wrk { url: server.url(""), script };
+    let plan = Plan { operation: Operation::Get, keys: Keys::Uniform(entries), value_bytes: VALUE_BYTES };
+    let load = Load { server: server.server(), plan, connections: readers, pace: Pace::Closed };
     progress!("warming both");
-    wrk.run(readers, seconds).await?;
+    load.run_for(time).await?;
     bare.read(seconds, readers).await?;
     memory.begin("reads");
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 1..=bench.schedule.rounds {
         progress!("{LOAD}, round {round}");
-        ours.push(wrk.run(readers, seconds).await?);
+        ours.push(load.run_for(time).await?.sample()?);
         memory.round();
         theirs.push(bare.read(seconds, readers).await?);
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
-use super::Sample;
+use super::{Sample, Server};
 use crate::{
     child::run_tool,
+    usage::{Meter, tools_time},
     workload::{KEYS, VALUE_BYTES},
 };
 
@@ -25,24 +26,24 @@ pub(crate) enum Test {
 /// A load on a Redis server. It takes a number of requests and no duration, so the last rate seen decides how many.
 #[derive(Debug, Clone)]
 pub(crate) struct RedisBenchmark {
-    port: u16,
+    server: Server,
     test: Test,
     rate: Option<f64>,
 }
 
 impl RedisBenchmark {
-    /// A load on the server at this port.
-    pub(crate) const fn new(port: u16, test: Test) -> Self {
-        Self { port, test, rate: None }
+    /// A load on this server.
+    pub(crate) const fn new(server: Server, test: Test) -> Self {
+        Self { server, test, rate: None }
     }
 
     /// Runs the load for about so many seconds. The first run is preceded by a short one that finds the rate.
-    pub(crate) async fn run(&mut self, connections: usize, seconds: u64) -> Result<Sample> {
+    pub(crate) async fn run(&mut self, connections: usize, time: Duration) -> Result<Sample> {
         let rate = match self.rate {
             Some(rate) => rate,
             None => self.run_requests(connections, 2_000.max(connections as u64 * 20)).await?.per_second,
         };
-        let requests = (rate * seconds as f64).max(1_000.0) as u64;
+        let requests = (rate * time.as_secs_f64()).max(1_000.0) as u64;
         let sample = self.run_requests(connections, requests).await?;
         self.rate = Some(sample.per_second);
         Ok(sample)
@@ -51,7 +52,7 @@ impl RedisBenchmark {
     async fn run_requests(&self, connections: usize, requests: u64) -> Result<Sample> {
         let mut command = Command::new("redis-benchmark");
         command.args(["-h", "127.0.0.1", "--csv", "-P", "1"]);
-        command.arg("-p").arg(self.port.to_string()).arg("-d").arg(VALUE_BYTES.to_string());
+        command.arg("-p").arg(self.server.port.to_string()).arg("-d").arg(VALUE_BYTES.to_string());
         command.arg("-c").arg(connections.to_string()).arg("-n").arg(requests.to_string());
         let name = match self.test {
             Test::Set => "set",
@@ -61,8 +62,10 @@ impl RedisBenchmark {
         if self.test != Test::HotGet {
             command.arg("-r").arg(KEYS.to_string());
         }
+        let (meter, before) = (Meter::start(self.server.pid)?, tools_time()?);
         let text = run_tool("redis-benchmark", command, Duration::from_secs(120)).await?;
-        parse(&text, name, requests)
+        let usage = meter.stop(tools_time()?.saturating_sub(before))?;
+        Ok(Sample { usage: Some(usage), ..parse(&text, name, requests)? })
     }
 }
 
@@ -79,7 +82,8 @@ fn parse(text: &str, test: &str, requests: u64) -> Result<Sample> {
     };
     let per_second = column("rps")?;
     ensure!(per_second > 0.0, "nothing was answered: {}", text.trim());
-    Ok(Sample { requests, per_second, p50_us: column("p50_latency_ms")? * 1e3, p99_us: column("p99_latency_ms")? * 1e3 })
+    let (p50_us, p99_us) = (column("p50_latency_ms")? * 1e3, column("p99_latency_ms")? * 1e3);
+    Ok(Sample { requests, per_second, p50_us, p99_us, p90_us: None, p999_us: None, usage: None })
 }
 
 fn cells(line: &str) -> Vec<&str> {
@@ -96,7 +100,7 @@ mod tests {
     #[test]
     fn a_row_is_a_rate_and_two_percentiles() {
         let sample = parse(GOOD, "set", 10).unwrap();
-        assert_eq!(sample, Sample { requests: 10, per_second: 12345.5, p50_us: 4000.0, p99_us: 7500.0 });
+        assert_eq!((sample.requests, sample.per_second, sample.p50_us, sample.p99_us), (10, 12345.5, 4000.0, 7500.0));
     }
 
     #[test]

@@ -125,7 +125,15 @@ impl BareRocksdb {
             all.add(&one?)?;
         }
         let percentile = |share| all.value_at_quantile(share) as f64 / 1e3;
-        Ok(Sample { requests: all.len(), per_second: all.len() as f64 / elapsed, p50_us: percentile(0.5), p99_us: percentile(0.99) })
+        Ok(Sample {
+            requests: all.len(),
+            per_second: all.len() as f64 / elapsed,
+            p50_us: percentile(0.5),
+            p99_us: percentile(0.99),
+            p90_us: Some(percentile(0.9)),
+            p999_us: Some(percentile(0.999)),
+            usage: None,
+        })
     }
 
     fn read_alone(&self, db: &DB, entries: u64, seed: u64, until: Instant) -> Result<Histogram<u64>> {

@@ -12,6 +12,7 @@ use tokio::{net::TcpListener, process::Command};
 use crate::{
     child::{Child, free_port},
     http::Http,
+    load::{Dialect, Server},
     workload::{BASE, HOT_KEY, key_path},
 };
 
@@ -32,7 +33,7 @@ pub(crate) async fn serve(port: u16, entry: &Path, out: &mut (dyn Write + Send))
 /// The process as seen from the benchmark.
 pub(crate) struct BareRoute {
     child: Child,
-    pub(crate) port: u16,
+    port: u16,
 }
 
 impl BareRoute {
@@ -47,6 +48,11 @@ impl BareRoute {
         let answer = Http::connect(port).await?.get(&key_path(HOT_KEY)).await?;
         ensure!(answer.status.is_success() && answer.body == *entry, "the bare route answered {answer:?}");
         Ok(Self { child, port })
+    }
+
+    /// Where loads go. It answers GET of one key as kvstore does.
+    pub(crate) const fn server(&self) -> Server {
+        Server { port: self.port, pid: self.child.pid(), dialect: Dialect::Kvstore }
     }
 
     /// Ends it.

@@ -3,4 +3,5 @@
 pub(crate) mod bare_rocksdb;
 pub(crate) mod bare_rocksdb_process;
 pub(crate) mod bare_route;
+pub(crate) mod etcd;
 pub(crate) mod redis;

@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     child::{Child, free_port},
+    load::{Dialect, Server},
     workload::{HOT_KEY, KEYS, VALUE_BYTES, key, value},
 };
 
@@ -25,7 +26,7 @@ const BENCHMARK_HOT_KEY: &str = "key:__rand_int__";
 /// A running server. Its folder goes with it.
 pub(crate) struct Redis {
     child: Child,
-    pub(crate) port: u16,
+    port: u16,
     _dir: TempDir,
 }
 
@@ -45,6 +46,11 @@ impl Redis {
         let redis = Self { child, port, _dir: dir };
         redis.check().await?;
         Ok(redis)
+    }
+
+    /// Where loads go.
+    pub(crate) const fn server(&self) -> Server {
+        Server { port: self.port, pid: self.child.pid(), dialect: Dialect::Redis }
     }
 
     /// Fails unless it syncs every write and holds what was loaded.

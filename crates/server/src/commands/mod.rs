@@ -19,6 +19,7 @@ mod health;
 mod import;
 mod list;
 mod man;
+mod migrate;
 mod outage;
 mod output;
 mod progress;
@@ -56,6 +57,7 @@ enum Verb {
     Check(check::Check),
     Config(Box<config::Config>),
     Doctor(Box<doctor::Doctor>),
+    Migrate(Box<migrate::Migrate>),
     Version(version::Version),
     Completions(completions::Completions),
     Man(man::Man),
@@ -84,6 +86,7 @@ pub(crate) fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
         Verb::Restore(verb) => verb.run(),
         Verb::Doctor(verb) => connect::block_on(verb.run()),
         Verb::Check(verb) => verb.run(),
+        Verb::Migrate(verb) => verb.run(),
         Verb::Config(verb) => verb.run(matches.subcommand_matches("config")),
     }
 }

@@ -14,7 +14,7 @@ use super::{Given, Settings};
 /// What stands for a secret that is set.
 const HIDDEN: &str = "(hidden)";
 /// Settings that must not be shown.
-const SECRETS: [&str; 1] = ["token"];
+const SECRETS: [&str; 3] = ["token", "database_url", "postgres_password"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +81,29 @@ pub(crate) fn explain(given: &Given, settings: &Settings, matches: Option<&ArgMa
             "config" => given.config.as_ref().map(|path| path.display().to_string()),
             name => values.get(name).and_then(shown),
         };
-        let value = if SECRETS.contains(&name) { value.map(|_| HIDDEN.to_owned()) } else { value };
+        let value = match name {
+            name if SECRETS.contains(&name) => value.map(|_| HIDDEN.to_owned()),
+            "redis_url" => value.map(|url| without_password(&url)),
+            _ => value,
+        };
         Explained { name: name.to_owned(), value, origin }
     });
     Ok(explained.collect())
+}
+
+/// A URL whose password can't be read.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return HIDDEN.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        None if rest.contains('@') => HIDDEN.to_owned(),
+        None => url.to_owned(),
+        Some((user, host)) => {
+            let user = user.split_once(':').map_or(user, |(name, _)| name);
+            format!("{scheme}://{user}:{HIDDEN}@{host}{path}")
+        }
+    }
 }
 
 /// A value as it would be given.
@@ -95,5 +114,23 @@ fn shown(value: &Value) -> Option<String> {
         Value::Array(items) if items.is_empty() => None,
         Value::Array(items) => Some(items.iter().filter_map(shown).collect::<Vec<_>>().join(",")),
         other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("redis://127.0.0.1:6379/1", "redis://127.0.0.1:6379/1"),
+            ("redis://:secret@host", "redis://:(hidden)@host"),
+            ("redis://user:se:cr@et@host:1/2", "redis://user:(hidden)@host:1/2"),
+            ("redis://:se/cret@host", "(hidden)"),
+            ("secret", "(hidden)"),
+        ] {
+            assert_eq!(without_password(url), shown, "of {url}");
+        }
     }
 }

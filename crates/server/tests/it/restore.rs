@@ -44,6 +44,17 @@ fn a_restored_store_says_what_it_was_made_from_and_is_another() {
     let other = Server::start(&data, &[]);
     expect_exit(&other.client(&["put", "k", "of the other"], b""), 0);
     expect_exit(&server.client(&["get", "k"], b""), 1);
+    // What the original gives after the backup, the other never gives.
+    let revision = |server: &Server, key: &str| {
+        let entry = expect_exit(&server.client(&["get", key, "-o", "json"], b""), 0);
+        serde_json::from_str::<serde_json::Value>(&entry).expect("JSON")["revision"].as_u64().expect("a revision")
+    };
+    assert_eq!(revision(&other, "k"), 12 + 1_000_000_000_000 + 1);
+    other.stop();
+    // And it is done once.
+    let other = Server::start(&data, &[]);
+    expect_exit(&other.client(&["put", "k", "again"], b""), 0);
+    assert_eq!(revision(&other, "k"), 12 + 1_000_000_000_000 + 2);
     other.stop();
     server.stop();
 }

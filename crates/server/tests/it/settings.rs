@@ -24,7 +24,7 @@ fn settings_that_cannot_be_meant_are_refused_with_advice() {
         (&[], &[("KVSTORE_STORAGE", "postgres")], "embedded"),
         (&[], &[("REPLICA_NODES", "[{\"url\":\"http://n2:8000\"}]")], "REPLICA_NODES is set"),
         (&[], &[("POSTGRES_HOST", "db")], "POSTGRES_HOST is set"),
-        (&[], &[("REDIS_URL", "redis://r")], "REDIS_URL is set"),
+        (&["--cache", "sometimes"], &[], "`validate` or `fenced`"),
         (&[], &[("KVSTORE_DATABASE_URL", "postgres://")], "KVSTORE_DATABASE_URL is set"),
         (&["--memory-mb", "1"], &[], "at least 64"),
         (&["--memory-mb", "lots"], &[], "--memory-mb"),

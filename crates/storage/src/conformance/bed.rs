@@ -51,6 +51,17 @@ impl Bed {
         Ok(Self { fixture: Arc::clone(&self.fixture), store })
     }
 
+    /// Another node on the same data.
+    pub(super) async fn second(&self) -> Result<Self, Stop> {
+        let store = self.fixture.second().await?.ok_or(Stop::Skipped("one node owns the data"))?;
+        Ok(Self { fixture: Arc::clone(&self.fixture), store })
+    }
+
+    /// Whether revisions and stamps follow one order in the whole store.
+    pub(super) fn has_store_wide_order(&self) -> bool {
+        self.store.capabilities().store_wide_order
+    }
+
     /// A store from a checkpoint.
     pub(super) async fn copy(&self, checkpoint: Checkpoint) -> Result<Self, Stop> {
         let store = self.fixture.copy(checkpoint).await?.ok_or(Stop::Skipped("the fixture can't open a checkpoint"))?;

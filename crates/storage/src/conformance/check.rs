@@ -5,6 +5,8 @@
 pub enum Stop {
     /// The store does not do what the case expects.
     Failed(String),
+    /// The store kept what its capabilities leave of the case: the case ends here, and well.
+    Weaker(&'static str),
     /// The backend can't do what the case needs, such as being opened again.
     Skipped(&'static str),
 }

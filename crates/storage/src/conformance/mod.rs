@@ -15,6 +15,7 @@ mod durability;
 pub mod engine;
 mod expiry;
 mod idempotency;
+mod nodes;
 mod paging;
 mod racing;
 mod ranges;
@@ -53,6 +54,16 @@ pub trait Fixture: Send + Sync + 'static {
     /// Opens the data as a crash of the process at this moment would leave it: without a shutdown. `None` where that can't be had.
     async fn crash(&self) -> Result<Option<Arc<dyn Store>>, Stop>;
 
+    /// Opens another node on the same data, beside the first. `None` where one node owns its data.
+    async fn second(&self) -> Result<Option<Arc<dyn Store>>, Stop> {
+        Ok(None)
+    }
+
+    /// Ends what a case leaves, its data included. The case's stores have been dropped.
+    async fn close(&self) -> Result<(), Stop> {
+        Ok(())
+    }
+
     /// Opens a store from the files of a checkpoint, beside the one that it was taken from. `None` where that can't be had.
     async fn copy(&self, _checkpoint: Checkpoint) -> Result<Option<Arc<dyn Store>>, Stop> {
         Ok(None)
@@ -90,6 +101,7 @@ pub fn cases() -> Vec<Case> {
         durability::CASES,
         checkpoints::CASES,
         restoring::CASES,
+        nodes::CASES,
     ]
     .concat()
 }

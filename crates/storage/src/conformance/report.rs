@@ -10,6 +10,8 @@ use crate::contract::CLAUSES;
 pub enum Verdict {
     /// The store keeps what the case checks.
     Passed,
+    /// It keeps it in a weaker form: what its capabilities leave of it.
+    Weaker(&'static str),
     /// It does not.
     Failed(String),
     /// The backend can't run the case.
@@ -20,6 +22,7 @@ impl From<Result<(), Stop>> for Verdict {
     fn from(result: Result<(), Stop>) -> Self {
         match result {
             Ok(()) => Self::Passed,
+            Err(Stop::Weaker(why)) => Self::Weaker(why),
             Err(Stop::Failed(why)) => Self::Failed(why),
             Err(Stop::Skipped(why)) => Self::Skipped(why),
         }
@@ -53,7 +56,25 @@ pub struct Report {
 }
 
 impl Report {
-    /// Cases that passed, failed and were skipped.
+    /// Cases that passed in a weaker form, with what that form is.
+    #[must_use]
+    pub fn weaker(&self) -> Vec<(&'static str, &'static str)> {
+        let weaker = |ruling: &Ruling| match ruling.verdict {
+            Verdict::Weaker(why) => Some((ruling.name, why)),
+            _ => None,
+        };
+        self.rulings.iter().filter_map(weaker).collect()
+    }
+
+    /// Cases that the backend can't run, with the reason.
+    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.rulings.iter().filter_map(|ruling| match ruling.verdict {
+            Verdict::Skipped(why) => Some((ruling.name, why)),
+            _ => None,
+        })
+    }
+
+    /// Cases that passed, failed and were skipped. Those that passed in a weaker form are in none of these.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |is: fn(&Verdict) -> bool| self.rulings.iter().filter(|ruling| is(&ruling.verdict)).count();
@@ -79,7 +100,8 @@ impl Report {
     /// The clauses that no passed case cites.
     #[must_use]
     pub fn unproven(&self) -> Vec<&'static str> {
-        let proven = |clause: &str| self.rulings.iter().any(|ruling| ruling.verdict == Verdict::Passed && ruling.clauses.contains(&clause));
+        let passed = |ruling: &Ruling| matches!(ruling.verdict, Verdict::Passed | Verdict::Weaker(_));
+        let proven = |clause: &str| self.rulings.iter().any(|ruling| passed(ruling) && ruling.clauses.contains(&clause));
         CLAUSES.iter().map(|(number, _)| *number).filter(|number| !proven(number)).collect()
     }
 }
@@ -87,7 +109,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (passed, failed, skipped) = self.counts();
-        writeln!(f, "conformance of {}: {passed} passed, {failed} failed, {skipped} skipped", self.backend)?;
+        let weaker = self.weaker();
+        write!(f, "conformance of {}: {passed} passed, ", self.backend)?;
+        if !weaker.is_empty() {
+            write!(f, "{} passed in a weaker form, ", weaker.len())?;
+        }
+        writeln!(f, "{failed} failed, {skipped} skipped")?;
+        for (name, why) in weaker {
+            writeln!(f, "      weaker: {name}: {why}")?;
+        }
         for (number, about) in CLAUSES {
             let citing: Vec<_> = self.rulings.iter().filter(|ruling| ruling.clauses.contains(number)).map(marked).collect();
             if !citing.is_empty() {
@@ -101,6 +131,7 @@ impl fmt::Display for Report {
 fn marked(ruling: &Ruling) -> String {
     match ruling.verdict {
         Verdict::Passed => ruling.name.to_owned(),
+        Verdict::Weaker(_) => format!("{} (weaker)", ruling.name),
         Verdict::Failed(_) => format!("{} FAILED", ruling.name),
         Verdict::Skipped(_) => format!("{} (skipped)", ruling.name),
     }

@@ -1,6 +1,6 @@
 //! Running cases: each on a fresh fixture, in a task of its own, with a deadline. A panic or a hang is that case's failure.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{Case, Factory, Report, Ruling, Stop, Verdict, bed::Bed, cases};
 
@@ -26,7 +26,11 @@ async fn run(factory: Factory<'_>, cases: Vec<Case>) -> Report {
     let mut rulings = Vec::with_capacity(cases.len());
     for case in cases {
         let fixture = factory();
-        let verdict = ruled(async move { (case.run)(Bed::on(fixture).await?).await }).await;
+        let used = Arc::clone(&fixture);
+        let mut verdict = ruled(async move { (case.run)(Bed::on(used).await?).await }).await;
+        if let Err(Stop::Failed(why)) = fixture.close().await {
+            verdict = Verdict::Failed(format!("its data could not be removed: {why}"));
+        }
         rulings.push(Ruling::of(&case, verdict));
     }
     Report { backend, rulings }

@@ -16,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kvstore_types::Revision;
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
@@ -29,10 +30,14 @@ pub(super) const FIRST: &str = "db-000001";
 /// Marks a directory that a restore has not finished.
 pub(super) const RESTORING: &str = "RESTORING";
 
+const AT_REVISION: &str = " at revision ";
+
 /// A data directory that this process holds.
 pub(super) struct DataDirectory {
     root: PathBuf,
     identity: String,
+    /// The last revision of the backup that it was made from.
+    restored_at: Option<Revision>,
     current: Mutex<PathBuf>,
     /// No database was ever opened here.
     is_new: bool,
@@ -58,7 +63,8 @@ impl DataDirectory {
             let (text, _) = new_identity().map_err(unusable)?;
             write_atomically(&identity, &text).map_err(unusable)?;
         }
-        let identity = check_identity(root, &fs::read_to_string(&identity).map_err(unusable)?)?;
+        let text = fs::read_to_string(&identity).map_err(unusable)?;
+        let (identity, restored_at) = (check_identity(root, &text)?, restored_at(&text));
         let named = match fs::read_to_string(root.join("CURRENT")) {
             Ok(name) => Some(root.join(name.trim())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -70,7 +76,7 @@ impl DataDirectory {
         if !is_new && !current.join("CURRENT").exists() {
             return Err(OpenError::Damaged(format!("{} is missing", current.join("CURRENT").display())));
         }
-        let directory = Self { root: root.to_owned(), identity, current: Mutex::new(current), is_new, _lock: lock };
+        let directory = Self { root: root.to_owned(), identity, restored_at, current: Mutex::new(current), is_new, _lock: lock };
         directory.remove_leftovers();
         Ok(directory)
     }
@@ -88,6 +94,11 @@ impl DataDirectory {
     /// The random id of these data.
     pub(super) fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// Where the backup ended that these data were restored from, if they were.
+    pub(super) const fn restored_at(&self) -> Option<Revision> {
+        self.restored_at
     }
 
     /// Where copies are made that are not kept.
@@ -230,6 +241,16 @@ fn check_identity(root: &Path, text: &str) -> Result<String, OpenError> {
         Some(found) if found > DATA_FORMAT => Err(OpenError::Newer { path: root.to_owned(), found, known: DATA_FORMAT }),
         _ => Err(OpenError::NotOurs(root.to_owned())),
     }
+}
+
+/// What a restore adds to an identity.
+pub(super) fn restored_line(from: &str, revision: Revision) -> String {
+    format!("restored from {from}{AT_REVISION}{revision}\n")
+}
+
+fn restored_at(text: &str) -> Option<Revision> {
+    let line = text.lines().find(|line| line.starts_with("restored from "))?;
+    line.rsplit_once(AT_REVISION)?.1.trim().parse().ok().map(Revision)
 }
 
 /// The text of a new identity, and its id.

@@ -53,7 +53,7 @@ impl Restoring {
         let (text, id) = directory::new_identity()?;
         File::open(self.database())?.sync_all()?;
         directory::write_atomically(&self.root.join("CURRENT"), &format!("{FIRST}\n"))?;
-        let text = format!("{text}restored from {from} at revision {}\n", position.revision);
+        let text = text + &directory::restored_line(from, position.revision);
         directory::write_atomically(&self.root.join("IDENTITY"), &text)?;
         fs::remove_file(self.root.join(RESTORING))?;
         File::open(&self.root)?.sync_all()?;

@@ -76,6 +76,18 @@ impl Generation {
         *self.position.write() = position;
     }
 
+    /// Leaves out revisions: those that were given after a backup must not be given again, for other writes, by what was restored from it.
+    pub(super) fn skip_revisions(&self, count: u64) -> Result<(), OpenError> {
+        let mut position = self.position();
+        position.revision.0 += count;
+        let total = *self.request_bytes.lock();
+        let meta = self.family(META).map_err(|error| OpenError::Damaged(error.to_string()))?;
+        let written = self.db.put_cf_opt(meta, POSITION, layout::encode_position(position, total), &Shared::write_options(true));
+        written.map_err(open_error)?;
+        self.publish(position);
+        Ok(())
+    }
+
     /// A column family by its name. All of them are there since opening.
     pub(super) fn family(&self, name: &'static str) -> Result<&ColumnFamily, EngineError> {
         self.db.cf_handle(name).ok_or_else(|| EngineError::Damaged(format!("the column family {name} is missing")))

@@ -30,7 +30,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use kvstore_types::{Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Scan, Timestamp, WriteBatch};
+use kvstore_types::{
+    Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Scan, Timestamp, WriteBatch, limits::RESTORED_REVISIONS_SKIPPED,
+};
 use parking_lot::Mutex;
 
 pub(crate) use self::{
@@ -64,6 +66,9 @@ impl RocksEngine {
         }
         let shared = Shared::new(config.memory, direct_writes).map_err(|error| OpenError::Other(error.to_string()))?;
         let generation = Generation::open(&directory.current(), &directory.damaged(), &shared)?;
+        if !generation.read_only && directory.restored_at().is_some_and(|at| at.0 > 0 && at == generation.position().revision) {
+            generation.skip_revisions(RESTORED_REVISIONS_SKIPPED)?;
+        }
         directory.opened().map_err(|error| OpenError::Unusable { path: config.data_dir.clone(), reason: error.to_string() })?;
         let space = Space::new(config.data_dir.clone(), config.free_space_floor_bytes, generation.read_only);
         Ok(Self { generation: ArcSwap::from_pointee(generation), writing: Mutex::new(()), directory, shared, space })

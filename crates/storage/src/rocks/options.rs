@@ -33,7 +33,8 @@ impl Shared {
         // writes wait for them once the buffers are full.
         env.lower_thread_pool_cpu_priority();
         let cache = Cache::new_lru_cache(bytes(plan.block_cache));
-        let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes(plan.write_buffers), false, cache.clone());
+        // Where flushes fall behind, writes wait: otherwise what waits to be flushed outgrows its share, and the budget with it.
+        let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes(plan.write_buffers), true, cache.clone());
         let mut options = Options::default();
         options.set_env(&env);
         options.create_if_missing(true);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kvstore_types::{
     Entry, Header, Key, Page, Projection, Scan, Timestamp, WriteBatch,
-    limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, SCAN_RECORDS_MAX, SCAN_TIME_MS_MAX},
+    limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, SCAN_CACHED_RECORDS_MAX, SCAN_RECORDS_MAX, SCAN_TIME_MS_MAX},
 };
 use rocksdb::{ColumnFamily, DBRawIterator, ReadOptions, Snapshot};
 
@@ -108,7 +108,7 @@ impl Generation {
     pub(super) fn scan(&self, scan: &Scan, now: Timestamp, tier: ReadTier) -> Result<Page, EngineError> {
         let applied = self.position().revision;
         let view = View::of(self, tier)?;
-        let mut cursor = view.cursor(scan);
+        let mut cursor = view.cursor(scan, scan.after.as_ref(), Blocks::Cached);
         let mut page = Page { applied, ..Page::default() };
         let limit = scan.limit.clamp(1, PAGE_ENTRIES_MAX);
         let deadline = Instant::now() + Duration::from_millis(SCAN_TIME_MS_MAX);
@@ -135,12 +135,25 @@ impl Generation {
                     }
                 }
             }
+            if examined == SCAN_CACHED_RECORDS_MAX {
+                cursor = view.cursor(scan, Some(&key), Blocks::Passing);
+            } else {
+                cursor.advance();
+            }
             last = Some(key);
-            cursor.advance();
         }
         cursor.finish()?;
         Ok(page)
     }
+}
+
+/// What becomes of the blocks that a scan reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    /// They are put into the block cache.
+    Cached,
+    /// They are not: an export must not push out what others read often, nor fill the memory by itself.
+    Passing,
 }
 
 /// What a record holds for a page that already holds some bytes.
@@ -205,10 +218,11 @@ impl<'a> View<'a> {
         Ok(stored.into())
     }
 
-    /// An iterator that stands at the first record of the scan.
-    fn cursor(&self, scan: &Scan) -> Cursor<'_> {
+    /// An iterator that stands at the first record of the scan after this key.
+    fn cursor(&self, scan: &Scan, after: Option<&Key>, blocks: Blocks) -> Cursor<'_> {
         let mut options = read_options(self.tier);
-        let after = scan.after.as_ref().map(Key::as_bytes);
+        options.fill_cache(blocks == Blocks::Cached);
+        let after = after.map(Key::as_bytes);
         let mut lower = scan.range.lower().to_vec();
         let mut upper = scan.range.upper();
         match (after, scan.reverse) {

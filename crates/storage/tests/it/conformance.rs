@@ -3,11 +3,16 @@
 use std::{collections::BTreeSet, io::Write};
 
 use kvstore_storage::{
+    CacheMode,
     conformance::{self, Factory, Report, engine},
     contract::CLAUSES,
 };
 
-use crate::fixtures::{EAGER, Embedded, EngineKind, EngineOf, Memory};
+use crate::{
+    cache::conforms::CachedMemory,
+    fixtures::{EAGER, Embedded, EngineKind, EngineOf, Memory},
+    postgres::Postgres,
+};
 
 fn suite(factory: Factory<'_>) -> Report {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
@@ -41,15 +46,58 @@ fn memory_conforms_while_it_reclaims_eagerly() {
 }
 
 #[test]
+fn memory_behind_a_cache_that_checks_conforms() {
+    let report = suite(&|| CachedMemory::fixture(CacheMode::Validate));
+    assert_eq!(unproven_of_stores(&report), NEED_KEEPING, "clauses that no passed case cites");
+}
+
+#[test]
+fn memory_behind_a_fenced_cache_conforms() {
+    let report = suite(&|| CachedMemory::fixture(CacheMode::Fenced));
+    assert_eq!(unproven_of_stores(&report), NEED_KEEPING, "clauses that no passed case cites");
+}
+
+#[test]
 fn embedded_conforms() {
     let report = suite(&|| Embedded::fixture(None));
     assert_eq!(unproven_of_stores(&report), Vec::<&str>::new(), "clauses that no passed case cites");
-    assert_eq!(report.counts().2, 0, "skipped cases: the embedded store can run all");
+    let skipped: Vec<_> = report.skipped().collect();
+    assert!(
+        skipped.iter().all(|(_, why)| *why == "one node owns the data"),
+        "the embedded store skips only what needs two nodes: {skipped:?}"
+    );
 }
 
 #[test]
 fn embedded_conforms_while_it_reclaims_eagerly() {
     suite(&|| Embedded::fixture(EAGER));
+}
+
+#[test]
+fn postgres_conforms() {
+    let report = suite(&|| Postgres::fixture(None));
+    // Copies are made by PostgreSQL's own tools.
+    assert_eq!(unproven_of_stores(&report), ["C26"], "clauses that no passed case cites");
+    assert_eq!(report.weaker().len(), 2, "cases in a weaker form: {:?}", report.weaker());
+    let skipped: Vec<_> = report.skipped().collect();
+    assert!(skipped.iter().all(|(_, why)| *why == "the store makes no checkpoints"), "skipped cases: {skipped:?}");
+}
+
+#[test]
+fn postgres_conforms_while_it_reclaims_eagerly() {
+    suite(&|| Postgres::fixture(EAGER));
+}
+
+#[test]
+fn postgres_behind_a_cache_that_checks_conforms() {
+    let report = suite(&|| Postgres::cached(CacheMode::Validate));
+    assert_eq!(unproven_of_stores(&report), ["C26"], "clauses that no passed case cites");
+}
+
+#[test]
+fn postgres_behind_a_fenced_cache_conforms() {
+    let report = suite(&|| Postgres::cached(CacheMode::Fenced));
+    assert_eq!(unproven_of_stores(&report), ["C26"], "clauses that no passed case cites");
 }
 
 #[test]

@@ -21,7 +21,9 @@ use crate::{
 /// Unpacks an archive into a directory that is there and empty.
 pub(super) fn unpack(archive: impl Read, dir: &Path, bar: &ProgressBar) -> Result<Manifest, Fatal> {
     let mut archive = Archive::new(archive);
-    let mut unpacking = Unpacking { entries: archive.entries().map_err(broken_off)?, dir, sums: Sums::default() };
+    // Without extended headers, whose length only the sender bounds: no backup has one.
+    let entries = archive.entries().map_err(broken_off)?.raw(true);
+    let mut unpacking = Unpacking { entries, dir, sums: Sums::default() };
     let list = unpacking.list(MANIFEST)?;
     let manifest = Manifest::parse(&list).map_err(|error| match error {
         BackupFormatError::Damaged(_) => damaged(error.to_string()),
@@ -119,4 +121,26 @@ fn damaged(reason: String) -> Fatal {
 
 fn unwritable(path: &Path, error: &io::Error) -> Fatal {
     Fatal::new(Exit::DataDir, format!("{} can't be written: {error}; what had come was removed", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tar::{EntryType, Header};
+
+    use super::*;
+
+    #[test]
+    fn an_extended_header_of_any_length_is_refused_unread() {
+        for kind in [EntryType::GNULongName, EntryType::XHeader] {
+            let mut header = Header::new_gnu();
+            header.set_path("././@LongLink").expect("a short name");
+            header.set_entry_type(kind);
+            header.set_size(1 << 40);
+            header.set_cksum();
+            let endless = header.as_bytes().chain(io::repeat(b'a'));
+            let dir = tempfile::TempDir::new().expect("a directory");
+            let error = unpack(endless, dir.path(), &ProgressBar::hidden()).expect_err("refused");
+            assert!(error.to_string().contains("came where"), "{kind:?}: {error}");
+        }
+    }
 }

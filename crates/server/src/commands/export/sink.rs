@@ -65,18 +65,21 @@ impl Written {
     }
 }
 
+/// Lines are written when there are so many bytes of them.
+const LINES_BYTES: usize = 256 << 10;
+
 /// Writes pages.
 pub(super) struct Sink {
     writer: Writer<Target>,
     form: Form,
     written: Arc<Written>,
-    /// Reused for each line.
-    line: Vec<u8>,
+    /// Lines that are not written yet.
+    lines: Vec<u8>,
 }
 
 impl Sink {
     pub(super) fn start(target: Target, compression: Compression, form: Form) -> io::Result<Self> {
-        Ok(Self { writer: compression.writer(target)?, form, written: Arc::default(), line: Vec::new() })
+        Ok(Self { writer: compression.writer(target)?, form, written: Arc::default(), lines: Vec::new() })
     }
 
     pub(super) fn written(&self) -> Arc<Written> {
@@ -85,23 +88,39 @@ impl Sink {
 
     /// Writes a page's entries.
     pub(super) fn write(mut self, page: &RawPage) -> anyhow::Result<Self> {
-        let entries = page.entries().map_err(explain)?;
-        let mut bytes = 0;
-        for entry in entries.iter() {
-            let line = match self.form {
-                Form::Entries => entry.json().as_bytes(),
-                Form::Values => {
-                    self.line.clear();
-                    entry.write_value(&mut self.line).map_err(explain)?;
-                    &self.line
+        let entries = match self.form {
+            Form::Entries => {
+                let entries = page.entries().map_err(explain)?;
+                for entry in entries.iter() {
+                    self.lines.extend_from_slice(entry.json().as_bytes());
+                    self.end_line()?;
                 }
-            };
-            self.writer.write_all(line).and_then(|()| self.writer.write_all(b"\n")).context(CANT_WRITE)?;
-            bytes += line.len() as u64 + 1;
-        }
-        self.written.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        self.written.bytes.fetch_add(bytes, Ordering::Relaxed);
+                entries.len()
+            }
+            Form::Values => {
+                let values = page.values().map_err(explain)?;
+                for value in values.iter() {
+                    value.write(&mut self.lines);
+                    self.end_line()?;
+                }
+                values.len()
+            }
+        };
+        self.write_lines()?;
+        self.written.entries.fetch_add(entries as u64, Ordering::Relaxed);
         Ok(self)
+    }
+
+    fn end_line(&mut self) -> anyhow::Result<()> {
+        self.lines.push(b'\n');
+        if self.lines.len() >= LINES_BYTES { self.write_lines() } else { Ok(()) }
+    }
+
+    fn write_lines(&mut self) -> anyhow::Result<()> {
+        self.writer.write_all(&self.lines).context(CANT_WRITE)?;
+        self.written.bytes.fetch_add(self.lines.len() as u64, Ordering::Relaxed);
+        self.lines.clear();
+        Ok(())
     }
 
     /// Brings everything to the disk.

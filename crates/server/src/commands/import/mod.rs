@@ -124,6 +124,8 @@ impl Import {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
         } else if self.resume {
             progress.teller().say("no import of this input broke off: beginning at its start");
+        } else if file.as_ref().is_some_and(|file| matches!(file.load(), Ok(Some(_)))) {
+            progress.teller().say("an import of this input broke off earlier; this one begins at its start (--resume would have gone on)");
         }
         if let Some(beside) = file.as_ref().filter(|_| self.state.is_none())
             && let Err(error) = beside.save(&state)

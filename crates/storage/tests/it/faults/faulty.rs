@@ -412,6 +412,10 @@ impl Store for Faulty {
         self.inner.applied_revision()
     }
 
+    fn capabilities(&self) -> kvstore_storage::Capabilities {
+        self.inner.capabilities()
+    }
+
     fn status(&self) -> Status {
         self.inner.status()
     }

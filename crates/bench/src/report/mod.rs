@@ -1,28 +1,35 @@
 //! What was found: tables for people, JSON for programs, and the exit code.
 
+mod measurement;
+mod tables;
+
 use std::{io::Write, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
 
+pub(crate) use self::measurement::{Latency, Measurement, REQUESTS, Unit};
 use crate::{
     machine::Machine,
-    rounds::median,
+    progress::progress,
     targets::{Target, Verdict},
 };
 
-/// One load on one peer at one number of connections.
+/// Something other than a target that could not run.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Measurement {
-    pub(crate) load: String,
-    pub(crate) peer: &'static str,
-    pub(crate) connections: usize,
-    pub(crate) unit: &'static str,
-    pub(crate) rounds: Vec<f64>,
-    pub(crate) median: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
+pub(crate) struct Missing {
+    what: String,
+    why: String,
+}
+
+/// What figures are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    /// Floors must be met.
+    Judge,
+    /// Everything must run; how fast is of no matter.
+    Try,
 }
 
 /// A target with its figure.
@@ -42,13 +49,25 @@ pub(crate) struct Report {
     pub(crate) command: &'static str,
     pub(crate) machine: Machine,
     pub(crate) settings: Vec<(&'static str, String)>,
+    purpose: Purpose,
     pub(crate) measurements: Vec<Measurement>,
+    pub(crate) latencies: Vec<Latency>,
     pub(crate) findings: Vec<Finding>,
+    missing: Vec<Missing>,
 }
 
 impl Report {
-    pub(crate) const fn new(command: &'static str, machine: Machine, settings: Vec<(&'static str, String)>) -> Self {
-        Self { command, machine, settings, measurements: Vec::new(), findings: Vec::new() }
+    pub(crate) const fn new(command: &'static str, machine: Machine, purpose: Purpose, settings: Vec<(&'static str, String)>) -> Self {
+        Self {
+            command,
+            machine,
+            settings,
+            purpose,
+            measurements: Vec::new(),
+            latencies: Vec::new(),
+            findings: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     /// The median of a load on a peer, where it was measured.
@@ -68,12 +87,21 @@ impl Report {
         self.findings.push(Finding { target, figure: None, verdict: Verdict::NotRun, detail: why.into() });
     }
 
+    /// Says why something that no target depends on has no figures; once for each cause.
+    pub(crate) fn miss(&mut self, what: &str, why: impl Into<String>) {
+        let why = why.into();
+        progress!("{what} NOT RUN: {why}");
+        if !self.missing.iter().any(|missing| missing.what == what && missing.why == why) {
+            self.missing.push(Missing { what: what.to_owned(), why });
+        }
+    }
+
     /// 0: all floors are met. 3: something did not run. 1: a floor is not met.
     pub(crate) fn exit_code(&self) -> ExitCode {
         let any = |verdict| self.findings.iter().any(|finding| finding.verdict == verdict);
-        if any(Verdict::NotMet) {
+        if any(Verdict::NotMet) && self.purpose == Purpose::Judge {
             ExitCode::from(1)
-        } else if any(Verdict::NotRun) {
+        } else if any(Verdict::NotRun) || !self.missing.is_empty() {
             ExitCode::from(3)
         } else {
             ExitCode::SUCCESS
@@ -87,9 +115,20 @@ impl Report {
             writeln!(out, "{name}: {value}")?;
         }
         if !self.measurements.is_empty() {
-            writeln!(out, "\n{}", self.measurement_table())?;
+            writeln!(out, "\nAs fast as it answers\n{}", tables::measurements(&self.measurements, |of| self.ours(of)))?;
         }
-        writeln!(out, "\n{}", self.finding_table())?;
+        if !self.latencies.is_empty() {
+            writeln!(out, "\nLatency from the intended time, at a fixed rate\n{}", tables::latencies(&self.latencies))?;
+            if tables::is_any_busy(&self.latencies) {
+                writeln!(out, "{}", tables::BUSY)?;
+            }
+        }
+        if !self.findings.is_empty() {
+            writeln!(out, "\n{}", tables::findings(&self.findings))?;
+        }
+        for Missing { what, why } in &self.missing {
+            writeln!(out, "\nNOT RUN {what}: {why}")?;
+        }
         Ok(())
     }
 
@@ -98,83 +137,23 @@ impl Report {
         std::fs::write(path, serde_json::to_vec_pretty(self)?).with_context(|| format!("writing {}", path.display()))
     }
 
-    fn measurement_table(&self) -> Table {
-        let mut table = table(&["Load", "Connections", "Peer", "Per second", "Unit", "p50 us", "p99 us", "kvstore against it"]);
-        for found in &self.measurements {
-            let ours = self.median_of(&found.load, "kvstore", found.connections);
-            let against = ours.filter(|_| found.peer != "kvstore").map_or(String::new(), |ours| format!("{:.3}", ours / found.median));
-            table.add_row([
-                found.load.clone(),
-                found.connections.to_string(),
-                found.peer.to_owned(),
-                format!("{:.0}", found.median),
-                found.unit.to_owned(),
-                format!("{:.0}", found.p50_us),
-                format!("{:.0}", found.p99_us),
-                against,
-            ]);
-        }
-        for number in [1, 3, 5, 6, 7] {
-            if let Some(column) = table.column_mut(number) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        table
+    /// What kvstore reached under the same load.
+    fn ours(&self, of: &Measurement) -> Option<f64> {
+        self.median_of(&of.load, "kvstore", of.connections)
     }
-
-    fn finding_table(&self) -> Table {
-        let mut table = table(&["Must reach", "Measured", "At least", "Reach for", "Verdict", "How"]);
-        for finding in &self.findings {
-            let target = &finding.target;
-            table.add_row([
-                target.what.to_owned(),
-                finding.figure.map_or("-".to_owned(), |figure| format!("{figure:.3} {}", target.unit).trim_end().to_owned()),
-                target.show(target.floor),
-                target.reach_for.map_or("-".to_owned(), |bound| target.show(bound)),
-                finding.verdict.as_str().to_owned(),
-                finding.detail.clone(),
-            ]);
-        }
-        table
-    }
-}
-
-impl Measurement {
-    /// Sums up the rounds of a load.
-    pub(crate) fn of(load: &str, peer: &'static str, connections: usize, unit: Unit, samples: &[crate::load::Sample]) -> Self {
-        let all = |of: fn(&crate::load::Sample) -> f64| samples.iter().map(of).collect::<Vec<f64>>();
-        let rounds: Vec<f64> = all(|sample| sample.per_second).into_iter().map(|rate| rate * unit.per_request).collect();
-        let (median, p50_us, p99_us) = (median(&rounds), median(&all(|sample| sample.p50_us)), median(&all(|sample| sample.p99_us)));
-        Self { load: load.to_owned(), peer, connections, unit: unit.name, rounds, median, p50_us, p99_us }
-    }
-}
-
-/// What a rate counts, and how many of it one request holds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Unit {
-    pub(crate) name: &'static str,
-    pub(crate) per_request: f64,
-}
-
-/// One per request.
-pub(crate) const REQUESTS: Unit = Unit { name: "requests", per_request: 1.0 };
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header(header.iter().copied());
-    table
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{load::Sample, targets};
+    use crate::{load::Sample, targets, usage::Usage};
 
     fn report() -> Report {
-        let mut report = Report::new("bench", Machine::here(), vec![("rounds", "3".to_owned())]);
+        let mut report = Report::new("bench", Machine::here(), Purpose::Judge, vec![("rounds", "3".to_owned())]);
         for (peer, rates) in [("kvstore", [50.0, 80.0, 60.0]), ("redis", [100.0, 90.0, 120.0])] {
-            let samples = rates.map(|per_second| Sample { requests: 1, per_second, p50_us: 10.0, p99_us: 20.0 });
+            let usage = Some(Usage { server_cores: 1.2, generator_cores: 0.6, resident: 70 << 20, anonymous: 50 << 20 });
+            let sample = Sample { requests: 1, per_second: 0.0, p50_us: 10.0, p99_us: 20.0, p90_us: Some(15.0), p999_us: None, usage };
+            let samples = rates.map(|per_second| Sample { per_second, ..sample });
             report.measurements.push(Measurement::of("put", peer, 64, REQUESTS, &samples));
         }
         report
@@ -185,9 +164,11 @@ mod tests {
         let report = report();
         assert_eq!(report.median_of("put", "kvstore", 64), Some(60.0));
         assert_eq!(report.median_of("put", "kvstore", 1), None);
-        let text = report.measurement_table().to_string();
+        let text = tables::measurements(&report.measurements, |of| report.ours(of)).to_string();
         let redis = text.lines().find(|line| line.contains("redis")).unwrap();
-        assert!(redis.contains("0.600"), "{text}");
+        for cell in [" 0.60 ", " 1.20 ", " 73 ", " 0.020 ", " 12000.0 "] {
+            assert!(redis.contains(cell), "{cell} in {text}");
+        }
     }
 
     #[test]
@@ -199,6 +180,26 @@ mod tests {
         assert_eq!(report.exit_code(), ExitCode::from(3));
         report.judge(targets::PUT_1, 0.1, "");
         assert_eq!(report.exit_code(), ExitCode::from(1));
+    }
+
+    #[test]
+    fn a_peer_that_did_not_run_is_told_once_and_is_no_success() {
+        let mut report = report();
+        report.miss("etcd", "it is not installed");
+        report.miss("etcd", "it is not installed");
+        assert_eq!((report.exit_code(), report.missing.len()), (ExitCode::from(3), 1));
+        let mut text = Vec::new();
+        report.print(&mut text).unwrap();
+        assert!(String::from_utf8(text).unwrap().contains("NOT RUN etcd: it is not installed"));
+    }
+
+    #[test]
+    fn a_try_must_run_and_need_not_be_fast() {
+        let mut report = Report { purpose: Purpose::Try, ..report() };
+        report.judge(targets::PUT_1, 0.1, "");
+        assert_eq!(report.exit_code(), ExitCode::SUCCESS);
+        report.not_run(targets::REOPEN, "no time");
+        assert_eq!(report.exit_code(), ExitCode::from(3));
     }
 
     #[test]

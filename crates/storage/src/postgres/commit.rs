@@ -1,0 +1,219 @@
+//! What a group reads before it is evaluated, and the transaction that writes it.
+//!
+//! What goes out together: the three reads; then BEGIN, the upserts and a look at the clock. COMMIT goes out once their answers are
+//! there, and from then on only the database knows: without a clear answer the outcome is unknown.
+
+use std::{collections::HashMap, time::Duration};
+
+use futures_util::future::join_all;
+use kvstore_types::{
+    IdempotencyRecord, Revision, WriteBatch,
+    limits::{COMMIT_WAIT_MS_MAX, DATABASE_STATEMENT_ROWS_MAX},
+};
+use tokio::time::timeout;
+use tokio_postgres::{Error, Row, types::ToSql};
+
+use super::{
+    Shared,
+    connect::{Connection, Lease, within},
+    error::{Fault, is_broken, is_conflict, told},
+    group::Failure,
+    plan::{FinalRecord, FinalRow, Plan, Snapshot},
+    rows::{self, bigint},
+};
+use crate::StoreError;
+
+/// Before a commit was sent, a connection that broke has changed nothing.
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let is_worth_another = fault.is_broken_connection() || fault.is_conflict();
+        match fault {
+            Fault::Store(error) => Self::Final(error),
+            fault if is_worth_another => Self::Again(fault.told()),
+            fault => match fault.told() {
+                error @ StoreError::Unavailable(_) => Self::Final(error),
+                error => Self::Refused(error),
+            },
+        }
+    }
+}
+
+fn conflict() -> Failure {
+    Failure::Again(StoreError::Overloaded("other writes change the same keys all the time"))
+}
+
+impl Shared {
+    /// Reads what a group rests on. Rows come before records and the clock: a record that is absent then was absent when the rows were
+    /// read, and a drawn revision is greater than all of theirs.
+    pub(super) async fn snapshot(&self, batches: &[&WriteBatch]) -> Result<(Lease, Snapshot), Failure> {
+        let mut keys: Vec<_> = batches.iter().flat_map(|batch| batch.items()).map(|item| item.key.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let requests: Vec<_> = batches.iter().filter_map(|batch| batch.idempotency()).map(|(key, _)| key.as_str()).collect();
+        let members = bigint(batches.len() as u64);
+        let (keyed, counted): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&keys], [&members]);
+        let mut lease = self.pool.get().await.map_err(Failure::Final)?;
+        let answer = within(async {
+            let Connection { client, statements, .. } = &*lease;
+            let records =
+                async { if requests.is_empty() { Ok(Vec::new()) } else { client.query(&statements.requests, &[&requests]).await } };
+            tokio::try_join!(
+                biased;
+                client.query(&statements.headers, &keyed),
+                records,
+                client.query_one(&statements.draw, &counted)
+            )
+        });
+        let answer = answer.await;
+        let (rows, records, drawn) = lease.settle(answer)?;
+        let snapshot = self.gather(&rows, &records, &drawn).map_err(Failure::Final)?;
+        let greatest = snapshot.rows.values().map(|stored| stored.header.revision).max();
+        if snapshot.revisions.iter().min().copied() <= greatest {
+            // Some sequences are handed out to connections in parts. What was drawn here is used up, and the next part is later.
+            return Err(conflict());
+        }
+        Ok((lease, snapshot))
+    }
+
+    fn gather(&self, rows: &[Row], records: &[Row], drawn: &Row) -> Result<Snapshot, StoreError> {
+        let now = self.time.at(rows::column(drawn, 0)?);
+        let revisions: Vec<i64> = rows::column(drawn, 1)?;
+        let mut revisions: Vec<_> = revisions.into_iter().map(|number| Revision(number.unsigned_abs())).collect();
+        revisions.sort_unstable();
+        let rows = rows.iter().map(|row| Ok((rows::key(row)?, rows::stored(row)?))).collect::<Result<HashMap<_, _>, StoreError>>()?;
+        let record = |row: &Row| -> Result<(String, IdempotencyRecord), StoreError> {
+            let record = IdempotencyRecord::decode(rows::column(row, 1)?);
+            Ok((rows::column(row, 0)?, record.map_err(|error| StoreError::Damaged(format!("an idempotency record: {error}")))?))
+        };
+        let records = records.iter().map(record).collect::<Result<_, _>>()?;
+        Ok(Snapshot { now, rows, records, revisions })
+    }
+
+    /// Writes a plan in one transaction.
+    pub(super) async fn commit(&self, mut lease: Lease, plan: &Plan<'_>) -> Result<(), Failure> {
+        let (rows, records) = (plan.rows(), plan.records());
+        let chunks: Vec<_> = rows.chunks(DATABASE_STATEMENT_ROWS_MAX).map(RowArrays::of).collect();
+        let records = RecordArrays::of(&records);
+        lease.begin();
+        let answer = within(async {
+            let Connection { client, statements, .. } = &*lease;
+            let upserts = join_all(chunks.iter().map(|chunk| async { client.execute(&statements.upsert, &chunk.parameters()).await }));
+            let requests = async {
+                if records.keys.is_empty() { Ok(0) } else { client.execute(&statements.upsert_requests, &records.parameters()).await }
+            };
+            let clock = async { if plan.deadline.is_some() { client.query_opt(&statements.clock, &[]).await } else { Ok(None) } };
+            let (begun, upserts, requests, clock) = tokio::join!(biased; client.batch_execute("BEGIN"), upserts, requests, clock);
+            begun?;
+            let mut written = 0;
+            for upsert in upserts {
+                written += upsert?;
+            }
+            Ok((written + requests?, clock?))
+        });
+        let answer = answer.await;
+        let (written, clock) = lease.settle(answer)?;
+        let wanted = (rows.len() + records.keys.len()) as u64;
+        if written != wanted || self.is_too_late(plan, clock.as_ref()).map_err(Failure::Final)? {
+            return Err(roll_back(lease).await);
+        }
+        finish(lease).await
+    }
+
+    /// Whether something that the plan takes for live has expired by now. The rows are held, so it can't be held as live later.
+    fn is_too_late(&self, plan: &Plan<'_>, clock: Option<&Row>) -> Result<bool, StoreError> {
+        let (Some(deadline), Some(clock)) = (plan.deadline, clock) else { return Ok(false) };
+        Ok(self.time.at(rows::column(clock, 0)?) >= deadline)
+    }
+}
+
+async fn roll_back(mut lease: Lease) -> Failure {
+    let answer = within(lease.client.batch_execute("ROLLBACK")).await;
+    if lease.settle(answer).is_ok() {
+        lease.end();
+    }
+    conflict()
+}
+
+/// Commits. From here on nothing is tried again.
+pub(super) async fn finish(mut lease: Lease) -> Result<(), Failure> {
+    let warnings = lease.warnings();
+    lease.commit();
+    let unknown = |reason: String| Failure::Final(StoreError::Unknown(reason));
+    match timeout(Duration::from_millis(COMMIT_WAIT_MS_MAX), lease.client.batch_execute("COMMIT")).await {
+        Ok(Ok(())) if lease.warnings() == warnings => {
+            lease.end();
+            Ok(())
+        }
+        Ok(Ok(())) => Err(unknown("the database warned while it committed: a standby may not have the write".into())),
+        // Said by the database itself: it is undone. 40003 is the one of its class that does not know.
+        Ok(Err(error)) if is_conflict(&error) && error.code().is_some_and(|code| code.code() != "40003") => Err(conflict()),
+        Ok(Err(error)) => {
+            note(&mut lease, &error);
+            Err(unknown(told(&error)))
+        }
+        // The socket is closed with the lease.
+        Err(_) => Err(unknown("the database did not answer a commit in time".into())),
+    }
+}
+
+fn note(lease: &mut Lease, error: &Error) {
+    lease.examine(error);
+    if !is_broken(error) {
+        tracing::warn!(error = told(error), "the database answered a commit with an error");
+    }
+}
+
+/// Rows, a column each.
+pub(super) struct RowArrays<'a> {
+    keys: Vec<&'a str>,
+    values: Vec<Option<&'a [u8]>>,
+    numbers: [Vec<i64>; 6],
+    expires: Vec<Option<i64>>,
+}
+
+impl<'a> RowArrays<'a> {
+    pub(super) fn of(rows: &'a [FinalRow<'a>]) -> Self {
+        let numbers = |of: fn(&FinalRow<'_>) -> i64| rows.iter().map(of).collect::<Vec<_>>();
+        Self {
+            keys: rows.iter().map(|row| row.key.as_str()).collect(),
+            values: rows.iter().map(|row| row.value.map(|value| &value[..])).collect(),
+            numbers: [
+                numbers(|row| bigint(row.header.value_len)),
+                numbers(|row| bigint(row.header.version)),
+                numbers(|row| bigint(row.header.revision.0)),
+                numbers(|row| bigint(row.prior.0)),
+                numbers(|row| row.header.created_at.as_micros()),
+                numbers(|row| row.header.updated_at.as_micros()),
+            ],
+            expires: rows.iter().map(|row| row.header.expires_at.map(|at| at.as_micros())).collect(),
+        }
+    }
+
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 9] {
+        let [value_len, version, revision, prior, created, updated] = &self.numbers;
+        [&self.keys, &self.values, value_len, version, revision, prior, created, updated, &self.expires]
+    }
+}
+
+/// Records, a column each.
+struct RecordArrays<'a> {
+    keys: Vec<&'a str>,
+    records: Vec<Vec<u8>>,
+    stamps: Vec<i64>,
+    priors: Vec<i64>,
+}
+
+impl<'a> RecordArrays<'a> {
+    fn of(records: &[&'a FinalRecord<'a>]) -> Self {
+        Self {
+            keys: records.iter().map(|record| record.key.as_str()).collect(),
+            records: records.iter().map(|record| record.record.encode()).collect(),
+            stamps: records.iter().map(|record| record.record.stamp.as_micros()).collect(),
+            priors: records.iter().map(|record| record.prior.as_micros()).collect(),
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 4] {
+        [&self.keys, &self.records, &self.stamps, &self.priors]
+    }
+}

@@ -1,0 +1,97 @@
+//! What a store over PostgreSQL needs to know.
+
+use std::{str::FromStr, time::Duration};
+
+use kvstore_types::limits::{DATABASE_CONNECTIONS_MAX_DEFAULT, RECLAIM_INTERVAL_MS};
+use tokio_postgres::{Config, config::TargetSessionAttrs};
+
+use super::schema::Migrate;
+use crate::OpenError;
+
+/// How long a server that says nothing, not even that it is gone, may hold a connection attempt to one of its addresses.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Where the database is, and how it is used.
+#[derive(Debug, Clone)]
+pub struct PostgresConfig {
+    pub(super) database: Config,
+    /// Connections that this node holds at most.
+    pub connections: usize,
+    /// Whether missing tables are made.
+    pub migrate: Migrate,
+    /// How often expired entries are looked for; `None` for never.
+    pub reclaim_every: Option<Duration>,
+}
+
+/// The parts of an address, where it is not given as a URL.
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseParts {
+    /// The host's name or address, or the folder of its socket.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The role.
+    pub user: String,
+    /// Its password.
+    pub password: Option<String>,
+    /// The database.
+    pub database: String,
+}
+
+impl PostgresConfig {
+    /// From a URL (`postgres://user:password@host:port/database`) or a list of `name=value`, as libpq takes them.
+    ///
+    /// # Errors
+    /// It does not parse. The error does not repeat it: it may hold a password.
+    pub fn from_url(url: &str) -> Result<Self, OpenError> {
+        let parsed = Config::from_str(url).map_err(|error| {
+            let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            OpenError::Database(format!("the URL of the database can't be read: {reason}"))
+        })?;
+        if parsed.get_hosts().is_empty() && parsed.get_hostaddrs().is_empty() {
+            return Err(OpenError::Database("the URL of the database names no host".into()));
+        }
+        Ok(Self::new(parsed))
+    }
+
+    /// From its parts.
+    #[must_use]
+    pub fn from_parts(parts: &DatabaseParts) -> Self {
+        let mut database = Config::new();
+        database.host(&parts.host).port(parts.port).user(&parts.user).dbname(&parts.database);
+        if let Some(password) = &parts.password {
+            database.password(password);
+        }
+        Self::new(database)
+    }
+
+    /// Where the database is, for people: without role and password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        use tokio_postgres::config::Host;
+        let host = match self.database.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(folder)) => folder.display().to_string(),
+            None => self.database.get_hostaddrs().first().map(ToString::to_string).unwrap_or_default(),
+        };
+        let port = self.database.get_ports().first().copied().unwrap_or(5432);
+        let user = self.database.get_user().unwrap_or_default();
+        format!("{host}:{port}/{}", self.database.get_dbname().unwrap_or(user))
+    }
+
+    fn new(mut database: Config) -> Self {
+        database.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        if database.get_application_name().is_none() {
+            database.application_name("kvstore");
+        }
+        if database.get_connect_timeout().is_none() {
+            database.connect_timeout(CONNECT_MAX);
+        }
+        Self {
+            database,
+            connections: DATABASE_CONNECTIONS_MAX_DEFAULT,
+            migrate: Migrate::Run,
+            reclaim_every: Some(Duration::from_millis(RECLAIM_INTERVAL_MS)),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Writing a group: snapshot, plan, commit; again where other nodes changed what it rests on; and its members singly where that does
+//! not end, or where the database refuses what one of them holds. Every member gets exactly one answer.
+
+use kvstore_types::{
+    Outcome, WriteBatch,
+    limits::{DATABASE_ATTEMPTS_MAX, DATABASE_LONE_ATTEMPTS_MAX},
+};
+
+use super::{Shared, plan::Plan, queue::Member};
+use crate::StoreError;
+
+/// Why an attempt came to nothing. `error` is what to say if it was the last.
+pub(super) enum Failure {
+    /// Not applied: others changed what it rests on, or the connection broke before the commit was sent. Worth another attempt.
+    Again(StoreError),
+    /// Not applied: the database refuses it. The other members may be fine.
+    Refused(StoreError),
+    /// Nothing more can be done: not applied, or unknown.
+    Final(StoreError),
+}
+
+/// Writes a group and answers its members.
+pub(super) async fn write(shared: &Shared, group: Vec<Member>) {
+    let mut left = group;
+    while !left.is_empty() {
+        left = round(shared, left).await;
+    }
+}
+
+/// Gives the members that were left for the next round; of one round at least the first is answered.
+async fn round(shared: &Shared, group: Vec<Member>) -> Vec<Member> {
+    let attempts = if group.len() == 1 { DATABASE_LONE_ATTEMPTS_MAX } else { DATABASE_ATTEMPTS_MAX };
+    let mut last = None;
+    for _ in 0..attempts {
+        match attempt(shared, &group).await {
+            Ok(outcomes) => return answer(group, outcomes),
+            Err(Failure::Again(error)) => last = Some(error),
+            Err(Failure::Refused(error)) => {
+                last = Some(error);
+                break;
+            }
+            Err(Failure::Final(error)) => {
+                refuse(group, &error);
+                return Vec::new();
+            }
+        }
+    }
+    if group.len() > 1 {
+        for member in group {
+            Box::pin(write(shared, vec![member])).await;
+        }
+    } else if let Some(error) = last {
+        refuse(group, &error);
+    }
+    Vec::new()
+}
+
+fn answer(group: Vec<Member>, outcomes: Vec<Option<Outcome>>) -> Vec<Member> {
+    let mut left = Vec::new();
+    for (member, outcome) in group.into_iter().zip(outcomes) {
+        match outcome {
+            // A caller that went away does not need its answer.
+            Some(outcome) => drop(member.reply.send(Ok(outcome))),
+            None => left.push(member),
+        }
+    }
+    left
+}
+
+fn refuse(group: Vec<Member>, error: &StoreError) {
+    for member in group {
+        let _ = member.reply.send(Err(error.clone()));
+    }
+}
+
+async fn attempt(shared: &Shared, group: &[Member]) -> Result<Vec<Option<Outcome>>, Failure> {
+    let batches: Vec<&WriteBatch> = group.iter().map(|member| &*member.batch).collect();
+    let (lease, snapshot) = shared.snapshot(&batches).await?;
+    let plan = Plan::new(batches.into_iter(), &snapshot);
+    if !plan.is_empty() {
+        shared.commit(lease, &plan).await?;
+    }
+    if let Some(applied) = plan.applied {
+        shared.note_applied(applied);
+    }
+    Ok(plan.outcomes)
+}

@@ -1,0 +1,52 @@
+//! The store over PostgreSQL, or over what speaks its protocol: a node keeps nothing, and any number of nodes work on one database.
+//!
+//! It uses portable SQL alone: no locks on several keys before a write, no function in an upsert that is not a plain column.
+//!
+//! **Tombstones.** A delete leaves a row without a value, for longer than any transaction lasts (`TOMBSTONE_SECONDS`). It keeps the
+//! revision, so revisions grow per key across deletion and creation (C13); and absence is a state with a revision, so a write that
+//! rests on it can be checked like any other (C2).
+//!
+//! **Writes** are optimistic and grouped (`queue.rs`, `group.rs`). A group reads its rows without locks, is evaluated by
+//! `kvstore_types::evaluate` against a plan of final states (`plan.rs`), and written by one sorted upsert that touches a row only where its
+//! revision is still the one read (`commit.rs`). Fewer rows than sent: somebody else was faster, so it is evaluated anew.
+//!
+//! **Time** is the database's clock, the same for all nodes. A row's stamps grow whatever that clock does. A writer takes its time
+//! before it holds the row, and a reader may take a later one and find the row expired, before the writer commits it as a live one.
+//! So two rules keep expiry exact (C17): once it holds its rows, and before it commits, a writer reads the clock again, and starts over
+//! if a row that it took for live has expired; and a reader that meets a row that has just expired takes a share of it, which waits for
+//! such a writer, and takes it for absent only if its revision is the same then. A row that expired longer ago than a transaction can last needs
+//! neither. Stamps do not move the time of other rows: store time is the clock's, not the greatest stamp.
+//!
+//! **Unknown.** Until COMMIT is sent, a failure means *not applied*. From then on a lost answer, a warning (a synchronous standby that
+//! did not confirm) or an answer that is too late means *unknown*, and nothing is tried again.
+//!
+//! Pooling is `deadpool` itself rather than its wrapper for PostgreSQL: a connection here has its statements prepared, and a task of
+//! ours that counts the server's warnings.
+
+mod commit;
+mod config;
+mod connect;
+mod error;
+mod fence;
+mod group;
+mod plan;
+mod queue;
+mod read;
+mod restore;
+mod rows;
+mod scan;
+mod schema;
+mod statements;
+mod store;
+mod sweep;
+mod time;
+
+pub use self::{
+    config::{DatabaseParts, PostgresConfig},
+    schema::Migrate,
+};
+pub(crate) use self::{
+    schema::migrate,
+    store::{PostgresStore, Shared},
+    time::TimeSource,
+};

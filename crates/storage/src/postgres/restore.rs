@@ -1,0 +1,82 @@
+//! Restoring: entries with all their metadata, in one transaction, into a store whose last revision is the one expected.
+//!
+//! The last revision is what the sequence gave last, applied or not: a write that was refused counts as "something else was written",
+//! which is safe. The table is locked meanwhile, so that a write that drew before is seen, and one that draws later comes later.
+
+use kvstore_types::{Key, RestoreBatch, RestoreOutcome, Revision, evaluate_restore, limits::DATABASE_STATEMENT_ROWS_MAX};
+
+use tokio_postgres::types::ToSql;
+
+use super::{
+    Shared,
+    commit::{RowArrays, finish},
+    connect::{Connection, Lease, within},
+    error::Fault,
+    group::Failure,
+    plan::FinalRow,
+    rows::{self, Stored, bigint},
+};
+use crate::StoreError;
+
+impl Shared {
+    pub(super) async fn restore(&self, batch: &RestoreBatch) -> Result<RestoreOutcome, StoreError> {
+        match self.try_restore(batch).await {
+            Ok(outcome) => Ok(outcome),
+            Err(Failure::Again(error) | Failure::Refused(error) | Failure::Final(error)) => Err(error),
+        }
+    }
+
+    async fn try_restore(&self, batch: &RestoreBatch) -> Result<RestoreOutcome, Failure> {
+        let mut lease = self.pool.get().await.map_err(Failure::Final)?;
+        let names: Vec<_> = batch.items().iter().map(|item| item.key.as_str()).collect();
+        let named: [&(dyn ToSql + Sync); 1] = [&names];
+        lease.begin();
+        let answer = within(async {
+            let Connection { client, statements, .. } = &*lease;
+            client.batch_execute("BEGIN; LOCK TABLE kv IN SHARE ROW EXCLUSIVE MODE").await?;
+            tokio::try_join!(
+                client.query(&statements.headers, &named),
+                client.query_one(&statements.last_revision, &[]),
+                client.query_one(&statements.clock, &[]),
+            )
+        });
+        let answer = answer.await;
+        let (found, last, clock) = lease.settle(answer)?;
+        let last = Revision(rows::column::<i64>(&last, 0).map_err(Failure::Final)?.unsigned_abs());
+        let now = self.time.at(rows::column(&clock, 0).map_err(Failure::Final)?);
+        let stored = found.iter().map(|row| Ok((rows::key(row)?, rows::stored(row)?)));
+        let stored: std::collections::HashMap<Key, Stored> = stored.collect::<Result<_, StoreError>>().map_err(Failure::Final)?;
+        let current: Vec<_> = batch.items().iter().map(|item| stored.get(&item.key).and_then(Stored::entry)).collect();
+        let done = evaluate_restore(batch, &current, last, now, now);
+        let prior = |key: &Key| stored.get(key).map_or(Revision(0), |stored| stored.header.revision);
+        let mut rows: Vec<_> = done
+            .entries
+            .iter()
+            .map(|item| FinalRow { key: &item.key, value: Some(&item.value), header: item.header, prior: prior(&item.key) })
+            .collect();
+        rows.sort_unstable_by_key(|row| row.key);
+        fill(&mut lease, &rows, done.revision).await?;
+        finish(lease).await?;
+        self.note_applied(done.revision);
+        Ok(done.outcome)
+    }
+}
+
+async fn fill(lease: &mut Lease, rows: &[FinalRow<'_>], greatest: Revision) -> Result<(), Fault> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let answer = within(async {
+        let mut written = 0;
+        for chunk in rows.chunks(DATABASE_STATEMENT_ROWS_MAX) {
+            written += lease.client.execute(&lease.statements.upsert, &RowArrays::of(chunk).parameters()).await?;
+        }
+        lease.client.query_one(&lease.statements.reach_revision, &[&bigint(greatest.0)]).await?;
+        Ok(written)
+    });
+    let answer = answer.await;
+    if lease.settle(answer)? == rows.len() as u64 {
+        return Ok(());
+    }
+    Err(Fault::Store(StoreError::Overloaded("other writes change the same keys all the time")))
+}

@@ -1,0 +1,1 @@
+SELECT key, revision FROM kv WHERE key = ANY($1) ORDER BY key FOR SHARE

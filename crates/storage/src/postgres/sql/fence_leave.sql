@@ -1,0 +1,1 @@
+DELETE FROM kv_fence_nodes WHERE node = $1

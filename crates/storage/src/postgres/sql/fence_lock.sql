@@ -1,0 +1,1 @@
+SELECT epoch FROM kv_fence WHERE name = 'cache' FOR UPDATE

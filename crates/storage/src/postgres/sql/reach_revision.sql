@@ -1,0 +1,1 @@
+SELECT setval('kv_revision', $1)

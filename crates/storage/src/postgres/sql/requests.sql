@@ -1,0 +1,1 @@
+SELECT key, record FROM kv_requests WHERE key = ANY($1)

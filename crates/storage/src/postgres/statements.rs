@@ -1,0 +1,29 @@
+//! Every statement that connections prepare. They are prepared once per connection.
+
+use tokio_postgres::{Client, Error, Statement};
+
+macro_rules! statements {
+    ($($name:ident),+ $(,)?) => {
+        /// The prepared statements of a connection.
+        pub(super) struct Statements {
+            $(pub(super) $name: Statement),+
+        }
+
+        impl Statements {
+            /// Prepares all of them in one round trip.
+            pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+                let ($($name),+) = tokio::try_join!(
+                    $(client.prepare(include_str!(concat!("sql/", stringify!($name), ".sql")))),+
+                )?;
+                Ok(Self { $($name),+ })
+            }
+        }
+    };
+}
+
+statements! {
+    read, read_header, read_shared, read_many, page_up, page_down, page_values, confirm,
+    headers, requests, draw, clock, upsert, upsert_requests,
+    revisions, fence, fence_lock, fence_save, fence_node, fence_leave,
+    due, bury, remove, remove_requests, save_time, last_revision, reach_revision,
+}

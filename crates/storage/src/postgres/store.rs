@@ -1,0 +1,178 @@
+//! `PostgresStore`: the Store itself, and what its parts share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use deadpool::managed::PoolError;
+use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, WriteBatch};
+
+use super::{
+    PostgresConfig, TimeSource,
+    connect::Pool,
+    error::{ConnectError, told},
+    queue::Queue,
+    read::retried,
+    schema::SchemaError,
+    sweep::Sweeper,
+    time::StoreTime,
+};
+use crate::{Authority, Capabilities, Checkpoint, Fence, NodeId, OpenError, State, Status, Store, StoreError, Turn};
+
+/// What reads, writes and the sweeper share.
+pub(crate) struct Shared {
+    pub(super) pool: Pool,
+    pub(super) time: Arc<StoreTime>,
+    applied: AtomicU64,
+}
+
+impl Shared {
+    /// The greatest revision that this node has written.
+    pub(super) fn applied(&self) -> Revision {
+        Revision(self.applied.load(Ordering::Acquire))
+    }
+
+    pub(super) fn note_applied(&self, revision: Revision) {
+        self.applied.fetch_max(revision.0, Ordering::AcqRel);
+    }
+}
+
+/// A store over a database.
+pub(crate) struct PostgresStore {
+    shared: Arc<Shared>,
+    queue: Queue,
+    sweeper: Sweeper,
+}
+
+impl PostgresStore {
+    /// Connects, and makes the tables where they are missing. A database that is away may come back: the store starts and says that it
+    /// can't reach it.
+    pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<Self>, OpenError> {
+        let time = Arc::new(StoreTime::new(source));
+        let pool = Pool::new(config.database, config.migrate, Arc::clone(&time), config.connections).map_err(OpenError::Database)?;
+        match pool.try_get().await {
+            Ok(_) => {}
+            Err(PoolError::Backend(error)) => {
+                if let Some(fatal) = fatal(&error) {
+                    return Err(fatal);
+                }
+            }
+            // Too slow, for now.
+            Err(_) => {}
+        }
+        let shared = Arc::new(Shared { pool, time, applied: AtomicU64::new(0) });
+        let queue = Queue::start(Arc::clone(&shared));
+        let sweeper = Sweeper::start(&shared, config.reclaim_every);
+        Ok(Arc::new(Self { shared, queue, sweeper }))
+    }
+}
+
+/// What does not heal by itself.
+fn fatal(error: &ConnectError) -> Option<OpenError> {
+    match error {
+        ConnectError::Schema(SchemaError::Broken(_)) => None,
+        ConnectError::Schema(error) => Some(OpenError::Database(error.to_string())),
+        ConnectError::Database(error) => {
+            use tokio_postgres::error::SqlState;
+            let refused = [
+                SqlState::INVALID_PASSWORD,
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                SqlState::INVALID_CATALOG_NAME,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                SqlState::UNDEFINED_TABLE,
+            ];
+            let is_refused = error.code().is_some_and(|code| refused.contains(code));
+            // It answered, but not as PostgreSQL does.
+            let is_other_protocol = error.code().is_none() && !error.is_closed() && !super::error::is_broken(error);
+            (is_refused || is_other_protocol).then(|| OpenError::Database(told(error)))
+        }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn read(&self, key: &Key, projection: Projection, _: Consistency) -> Result<Option<Entry>, StoreError> {
+        self.shared.read(key, projection).await
+    }
+
+    async fn read_many(&self, keys: &[Key], _: Consistency) -> Result<Vec<Option<Entry>>, StoreError> {
+        self.shared.read_many(keys).await
+    }
+
+    async fn scan(&self, scan: &Scan, _: Consistency) -> Result<Page, StoreError> {
+        self.shared.scan(scan).await
+    }
+
+    async fn write(&self, batch: Arc<WriteBatch>) -> Result<Outcome, StoreError> {
+        self.queue.submit(batch).await
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        Err(StoreError::NotSupported("the data is in PostgreSQL, whose own tools (pg_dump, pg_basebackup) make copies"))
+    }
+
+    async fn restore(&self, batch: Arc<RestoreBatch>) -> Result<RestoreOutcome, StoreError> {
+        if self.queue.is_stopping() {
+            return Err(StoreError::Stopping);
+        }
+        // A task of its own: a caller that goes away must not break off a commit.
+        let shared = Arc::clone(&self.shared);
+        let restoring = tokio::spawn(async move { shared.restore(&batch).await });
+        restoring.await.map_err(|error| StoreError::Unknown(error.to_string()))?
+    }
+
+    fn applied_revision(&self) -> Revision {
+        self.shared.applied()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { store_wide_order: false }
+    }
+
+    fn status(&self) -> Status {
+        let state = if self.queue.is_stopping() {
+            State::Stopping
+        } else if self.shared.pool.is_reachable() {
+            State::Ready
+        } else {
+            State::Unreachable
+        };
+        Status { backend: "postgres", state, applied: self.applied_revision(), disk_free_bytes: None, disk_used_bytes: None, cache: None }
+    }
+
+    async fn probe(&self) -> Result<Duration, StoreError> {
+        let start = Instant::now();
+        let answer = retried!(self.shared, lease => lease.client.query_one(&lease.statements.clock, &[]));
+        answer.map(|_| start.elapsed())
+    }
+
+    async fn shutdown(&self) -> Result<(), StoreError> {
+        self.sweeper.stop();
+        self.queue.stop().await;
+        match self.shared.save_time().await {
+            // Nothing of what was acknowledged rests on it.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn failed(&self) -> String {
+        // Every request finds out for itself whether the database answers again.
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Authority for PostgresStore {
+    async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
+        self.shared.revisions(keys).await
+    }
+
+    async fn fence(&self, node: NodeId, turn: &Turn) -> Result<Fence, StoreError> {
+        self.shared.fence(node, turn).await
+    }
+}

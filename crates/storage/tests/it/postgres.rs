@@ -1,0 +1,167 @@
+//! The store over PostgreSQL as a fixture: a database of its own for each case, on a server that the tests start, or on the one that
+//! `KVSTORE_TEST_DATABASE_URL` names, whose tables of kvstore are removed before each case.
+
+use std::{process::Command, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use kvstore_storage::{
+    CacheConfig, CacheMode, CacheTimes, ManualClock, PostgresConfig, Store,
+    conformance::{Fixture, Stop},
+    open_postgres_at,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::{
+    cache::{
+        node::{Node, times},
+        redis,
+    },
+    fixtures::START,
+};
+
+const GIVEN: &str = "KVSTORE_TEST_DATABASE_URL";
+/// What kvstore makes in a database.
+const REMOVE: &str =
+    "DROP TABLE IF EXISTS kv, kv_requests, kv_meta, kv_fence, kv_fence_nodes, refinery_schema_history; DROP SEQUENCE IF EXISTS kv_revision";
+
+pub(crate) struct Postgres {
+    name: String,
+    reclaim_every: Option<Duration>,
+    /// A Redis before the database, shared by all nodes of the case.
+    cache: Option<(CacheMode, kvstore_testkit::Redis)>,
+    clock: Arc<ManualClock>,
+    opened: Mutex<Option<Opened>>,
+}
+
+struct Opened {
+    home: Home,
+    store: Option<Arc<dyn Store>>,
+}
+
+enum Home {
+    /// A database of its own.
+    Own { server: Arc<kvstore_testkit::Postgres>, url: String },
+    /// The one database there is: one case after the other.
+    Given { url: String, _turn: OwnedMutexGuard<()> },
+}
+
+impl Home {
+    async fn make() -> Result<Self, Stop> {
+        static TURNS: std::sync::LazyLock<Arc<Mutex<()>>> = std::sync::LazyLock::new(Arc::default);
+        if let Ok(url) = std::env::var(GIVEN) {
+            let turn = Arc::clone(&TURNS).lock_owned().await;
+            let ended = Command::new("psql").args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", REMOVE, &url]).status()?;
+            return if ended.success() {
+                Ok(Self::Given { url, _turn: turn })
+            } else {
+                Err(Stop::Failed(format!("psql failed on {GIVEN}")))
+            };
+        }
+        let made = tokio::task::spawn_blocking(|| {
+            let server = kvstore_testkit::Postgres::shared()?;
+            let url = server.database()?;
+            anyhow::Ok(Self::Own { server, url })
+        });
+        made.await?.map_err(|error| Stop::Failed(format!("{error:#}")))
+    }
+
+    fn url(&self) -> &str {
+        match self {
+            Self::Own { url, .. } | Self::Given { url, .. } => url,
+        }
+    }
+
+    async fn remove(self) -> Result<(), Stop> {
+        let Self::Own { server, url } = self else { return Ok(()) };
+        let name = url.rsplit('/').next().expect("a name").to_owned();
+        let dropped = tokio::task::spawn_blocking(move || server.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")));
+        dropped.await?.map(drop).map_err(|error| Stop::Failed(format!("{error:#}")))
+    }
+}
+
+impl Postgres {
+    pub(crate) fn fixture(reclaim_every: Option<Duration>) -> Arc<dyn Fixture> {
+        let name = if reclaim_every.is_some() { "postgres, reclaiming eagerly" } else { "postgres" };
+        Self::with(name.into(), reclaim_every, None)
+    }
+
+    pub(crate) fn cached(mode: CacheMode) -> Arc<dyn Fixture> {
+        Self::with(format!("postgres + cache ({})", mode.as_str()), None, Some((mode, redis::start(&[]))))
+    }
+
+    fn with(name: String, reclaim_every: Option<Duration>, cache: Option<(CacheMode, kvstore_testkit::Redis)>) -> Arc<dyn Fixture> {
+        Arc::new(Self { name, reclaim_every, cache, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) })
+    }
+
+    async fn open(&self, url: &str) -> Result<Arc<dyn Store>, Stop> {
+        let mut config = PostgresConfig::from_url(url)?;
+        config.reclaim_every = self.reclaim_every;
+        let cache = self.cache.as_ref().map(|(mode, redis)| CacheConfig {
+            url: redis.url(),
+            mode: *mode,
+            // Cases set the clock by hand, which no time that has passed can tell: what expires is asked for.
+            times: CacheTimes { clock_margin: Duration::from_secs(1 << 33), ..times() },
+        });
+        let store = open_postgres_at(config, cache.as_ref(), self.clock.clone()).await?;
+        if cache.is_some() {
+            Node { store: Arc::clone(&store) }.becomes("on").await;
+        }
+        Ok(store)
+    }
+
+    /// Another store on the data of the first.
+    async fn another(&self) -> Result<Arc<dyn Store>, Stop> {
+        let opened = self.opened.lock().await;
+        let home = &opened.as_ref().ok_or_else(|| Stop::Failed("no store was opened before".into()))?.home;
+        self.open(home.url()).await
+    }
+}
+
+#[async_trait]
+impl Fixture for Postgres {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    async fn store(&self) -> Result<Arc<dyn Store>, Stop> {
+        let mut opened = self.opened.lock().await;
+        if opened.is_none() {
+            *opened = Some(Opened { home: Home::make().await?, store: None });
+        }
+        let opened = opened.as_mut().expect("it was just made");
+        if opened.store.is_none() {
+            opened.store = Some(self.open(opened.home.url()).await?);
+        }
+        Ok(opened.store.clone().expect("it was just opened"))
+    }
+
+    async fn reopen(&self) -> Result<Option<Arc<dyn Store>>, Stop> {
+        let mut opened = self.opened.lock().await;
+        let Some(opened) = opened.as_mut() else { return Ok(None) };
+        if let Some(store) = opened.store.take() {
+            store.shutdown().await?;
+        }
+        let store = self.open(opened.home.url()).await?;
+        opened.store = Some(Arc::clone(&store));
+        Ok(Some(store))
+    }
+
+    async fn crash(&self) -> Result<Option<Arc<dyn Store>>, Stop> {
+        // What a killed node leaves is what it committed: another one opens beside it.
+        self.another().await.map(Some)
+    }
+
+    async fn second(&self) -> Result<Option<Arc<dyn Store>>, Stop> {
+        self.another().await.map(Some)
+    }
+
+    async fn close(&self) -> Result<(), Stop> {
+        let Some(opened) = self.opened.lock().await.take() else { return Ok(()) };
+        drop(opened.store);
+        opened.home.remove().await
+    }
+}
