@@ -43,7 +43,7 @@ bench-large: deps-test build ## Measure 16 million entries under a memory cap of
 	$(BIN)/kvstore-bench large
 
 # The tool exits with 3 where a part could not run; make says "Error 3" then, and itself always exits with 2.
-torture: deps-test build ## 200 kill -9 cycles, power loss, I/O errors, a full disk
+torture: deps-test build ## 200 kill -9 cycles, histories, power loss, I/O errors, a full disk
 	$(BIN)/kvstore-torture full --cycles 200
 
 fuzz-api: deps-test build ## Many more generated requests against the OpenAPI document than make test

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, TcpListener},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,10 +25,24 @@ pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> Result
     Ok(())
 }
 
-/// A port on loopback that nothing listens on now.
+/// Ports below those that Linux gives to outgoing connections. A client that keeps trying one of those while its server is down may
+/// be connected to itself, and then holds the port.
+const PORTS: std::ops::Range<u16> = 15_000..32_000;
+
+/// A port on loopback that nothing listens on now. It stays free for its server also while that one is down.
 ///
 /// # Errors
-/// The system gives none.
+/// All are in use.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Processes that ask at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(193);
+    for _ in PORTS {
+        let place = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(place)?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("every port from {} to {} is in use", PORTS.start, PORTS.end)
 }

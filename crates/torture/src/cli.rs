@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::summary::{Report, Summary, say};
-use crate::{full_disk, io_errors, kill, power_loss, sync_order};
+use crate::{full_disk, ha, histories, io_errors, kill, postgres, power_loss, sync_order};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -26,7 +26,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Form {
-    /// A minute: a few kills, the order of sync and answer, I/O errors, a full disk.
+    /// A minute: a few kills, a history, the order of sync and answer, I/O errors, a full disk.
     Short,
     /// Everything, power loss included.
     Full {
@@ -36,12 +36,20 @@ enum Form {
         /// How many times the power is cut.
         #[arg(long, default_value_t = 10)]
         power_cuts: u32,
+        /// How many histories are recorded and checked.
+        #[arg(long, default_value_t = 20)]
+        histories: u32,
     },
+    /// Two nodes over one PostgreSQL and one Redis, all of which are killed and restarted.
+    Postgres(postgres::Wanted),
+    /// Three PostgreSQL under Patroni, whose primary is killed.
+    Ha(ha::Wanted),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Kill,
+    Histories,
     SyncOrder,
     PowerLoss,
     IoErrors,
@@ -56,37 +64,53 @@ pub(crate) struct Setup {
     pub(crate) scratch: PathBuf,
 }
 
-const SHORT_CYCLES: u32 = 5;
-
 pub(crate) async fn run(cli: &Cli) -> anyhow::Result<Summary> {
     let scratch = tempfile::Builder::new().prefix("kvstore-torture-").tempdir().context("no temporary directory")?;
     let setup = Setup { binary: binary(cli)?, scratch: scratch.path().to_owned() };
-    let (cycles, power_cuts) = match cli.form {
-        Form::Short => (SHORT_CYCLES, None),
-        Form::Full { cycles, power_cuts } => (cycles, Some(power_cuts)),
-    };
-    let wanted = |part| cli.only.is_empty() || cli.only.contains(&part);
     let mut summary = Summary::default();
-    if wanted(Part::Kill) {
-        summary.add("kill -9", kill::run(&setup, cycles).await);
-    }
-    if wanted(Part::SyncOrder) {
-        summary.add("sync before answer", sync_order::run(&setup).await);
-    }
-    if wanted(Part::IoErrors) {
-        summary.add("I/O errors", io_errors::run(&setup).await);
-    }
-    if wanted(Part::FullDisk) {
-        summary.add("full disk", full_disk::run(&setup).await);
-    }
-    if let Some(cuts) = power_cuts.filter(|_| wanted(Part::PowerLoss)) {
-        summary.add("power loss", power_loss::run(&setup, cuts).await);
+    let wanted = |part| cli.only.is_empty() || cli.only.contains(&part);
+    match &cli.form {
+        Form::Short => embedded(&setup, &mut summary, wanted, Times { kills: 5, power_cuts: None, histories: 1 }).await,
+        Form::Full { cycles, power_cuts, histories } => {
+            let times = Times { kills: *cycles, power_cuts: Some(*power_cuts), histories: *histories };
+            embedded(&setup, &mut summary, wanted, times).await;
+        }
+        Form::Postgres(wanted) => postgres::run(&setup, wanted, &mut summary).await,
+        Form::Ha(wanted) => summary.add("failover under Patroni", ha::run(&setup, wanted).await),
     }
     if summary.has_failed() {
         // What the servers said, and the data they left, are needed to find out why.
         say(&format!("kept for inspection: {}", scratch.keep().display()));
     }
     Ok(summary)
+}
+
+/// How often each thing is done.
+struct Times {
+    kills: u32,
+    power_cuts: Option<u32>,
+    histories: u32,
+}
+
+async fn embedded(setup: &Setup, summary: &mut Summary, wanted: impl Fn(Part) -> bool, times: Times) {
+    if wanted(Part::Kill) {
+        summary.add("kill -9", kill::run(setup, times.kills).await);
+    }
+    if wanted(Part::Histories) {
+        summary.add("histories", histories::run(setup, times.histories).await);
+    }
+    if wanted(Part::SyncOrder) {
+        summary.add("sync before answer", sync_order::run(setup).await);
+    }
+    if wanted(Part::IoErrors) {
+        summary.add("I/O errors", io_errors::run(setup).await);
+    }
+    if wanted(Part::FullDisk) {
+        summary.add("full disk", full_disk::run(setup).await);
+    }
+    if let Some(cuts) = times.power_cuts.filter(|_| wanted(Part::PowerLoss)) {
+        summary.add("power loss", power_loss::run(setup, cuts).await);
+    }
 }
 
 fn binary(cli: &Cli) -> anyhow::Result<PathBuf> {

@@ -90,7 +90,7 @@ async fn alone(setup: &Setup, library: &Path, fault: &str, faults: &mut Vec<Stri
 async fn under_load(setup: &Setup, library: &Path, fault: &str, round: u32, rounds: &mut Rounds) -> anyhow::Result<()> {
     let (launch, trigger) = launch(setup, library, "load");
     let mut server = launch.start().await?;
-    let load = rounds.load(&server.client);
+    let load = rounds.load(std::slice::from_ref(&server.client));
     Rounds::until_all_kinds(&load, LOAD).await?;
     std::fs::write(&trigger, fault)?;
     let since = std::time::Instant::now();

@@ -21,7 +21,7 @@ pub(crate) async fn run(setup: &Setup, cycles: u32) -> anyhow::Result<Report> {
     let mut slowest = Duration::ZERO;
     let mut server = launch.start().await?;
     for cycle in 1..=cycles {
-        let load = rounds.load(&server.client);
+        let load = rounds.load(std::slice::from_ref(&server.client));
         let least = Duration::from_millis(rand::rng().random_range(LOAD_MS));
         Rounds::until_all_kinds(&load, least).await?;
         server.kill().await?;

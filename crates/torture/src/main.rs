@@ -1,16 +1,20 @@
 //! `kvstore-torture`: breaks a real `kvstore serve` in every way this machine allows, and checks what was promised.
 //!
-//! Each part is a file: kill -9, the order of sync and answer, power loss, I/O errors, a full disk. What the clients did is written
-//! down in a journal, and `verify` compares it with what the store holds afterwards. It knows the server as a process and over
+//! Each part is a file or folder: kill -9, histories, the order of sync and answer, power loss, I/O errors, a full disk. What the clients did is
+//! written down in a journal, and `verify` compares it with what the store holds afterwards; `linear` judges histories. It knows the server as a process and over
 //! HTTP (through the client crate) only. Whatever it starts, mounts or writes is gone when it ends.
 
 mod cli;
 mod full_disk;
+mod ha;
+mod histories;
 mod io_errors;
 mod journal;
 mod kill;
+mod linear;
 mod mount;
 mod observe;
+mod postgres;
 mod power_loss;
 mod repeat;
 mod round;

@@ -1,4 +1,4 @@
-//! Reading the whole store, and asking it the same in a second way.
+//! Reading all that the load wrote, and asking it the same in a second way.
 
 use std::time::Instant;
 
@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use kvstore_client::{Client, PageQuery};
 
 use crate::verify::{Contents, Reading, Seen};
-use crate::workload::request;
+use crate::workload::{PREFIX, request};
 
-/// Everything that the store holds.
+/// Everything that the store holds under the load's keys.
 pub(crate) struct Look {
     pub(crate) contents: Contents,
     pub(crate) during: Reading,
@@ -21,7 +21,8 @@ const SAMPLE: usize = 8;
 pub(crate) async fn look(client: &Client) -> anyhow::Result<Look> {
     let began = Instant::now();
     let mut contents = Contents::new();
-    let mut pages = client.pages(&PageQuery { page_entries_max: Some(100), ..PageQuery::default() });
+    let query = PageQuery { prefix: Some(PREFIX.to_owned()), page_entries_max: Some(100), ..PageQuery::default() };
+    let mut pages = client.pages(&query);
     while let Some(page) = pages.next_page().await.context("reading a page")? {
         for entry in page {
             let value = entry.value.context("an entry of a page has no value")?;
@@ -36,4 +37,12 @@ pub(crate) async fn look(client: &Client) -> anyhow::Result<Look> {
         anyhow::ensure!(value.as_ref() == Some(&seen.value), "{name:?} read alone is not what the page said");
     }
     Ok(Look { contents, during })
+}
+
+/// Deletes what an earlier run left.
+pub(crate) async fn clear(client: &Client) -> anyhow::Result<()> {
+    for name in look(client).await?.contents.keys() {
+        request::delete(client, name).await.with_context(|| format!("deleting {name}"))?;
+    }
+    Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) async fn run(setup: &Setup, cuts: u32) -> anyhow::Result<Report> {
     let mut rounds = Rounds::default();
     for cut in 1..=cuts {
         let server = launch.start().await?;
-        let load = rounds.load(&server.client);
+        let load = rounds.load(std::slice::from_ref(&server.client));
         Rounds::until_all_kinds(&load, Duration::from_millis(rand::rng().random_range(LOAD_MS))).await?;
         let cut_at = Instant::now();
         if let Err(error) = cut_power(&disk.path) {

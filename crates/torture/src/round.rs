@@ -28,29 +28,34 @@ pub(crate) struct Rounds {
 }
 
 /// A load in which some kind of request does not succeed for this long is broken.
-const ALL_KINDS_MAX: Duration = Duration::from_secs(30);
+pub(crate) const ALL_KINDS_MAX: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(10);
 
 impl Rounds {
     /// Starts the load.
-    pub(crate) fn load(&self, client: &Client) -> Load {
-        Load::start(client, &self.journal)
+    pub(crate) fn load(&self, clients: &[Client]) -> Load {
+        Load::start(clients, &self.journal)
     }
 
     /// Lets the load run for `least`, and on until every kind of request was acknowledged.
     pub(crate) async fn until_all_kinds(load: &Load, least: Duration) -> anyhow::Result<()> {
         tokio::time::sleep(least).await;
-        let deadline = Instant::now() + ALL_KINDS_MAX;
+        Rounds::until_all_kinds_since(load, &Counts::default(), ALL_KINDS_MAX).await
+    }
+
+    /// Waits until every kind of request was acknowledged since `before` was counted.
+    pub(crate) async fn until_all_kinds_since(load: &Load, before: &Counts, longest: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + longest;
         loop {
-            let missing = load.shared.counts.missing();
+            let missing = load.shared.counts.missing_since(before);
             if missing.is_empty() {
                 return Ok(());
             }
             let failures = load.shared.failures.lock().len();
             anyhow::ensure!(
                 Instant::now() < deadline,
-                "no {} acknowledged within {ALL_KINDS_MAX:?} ({failures} failures)",
+                "no {} acknowledged within {longest:?} ({failures} failures)",
                 missing.join(", no ")
             );
             tokio::time::sleep(POLL).await;
@@ -60,14 +65,24 @@ impl Rounds {
     /// Ends the load after the crash, and takes its requests.
     pub(crate) async fn crashed(&mut self, load: Load) -> (Vec<Op>, Arc<Shared>) {
         let shared = load.end().await;
+        (self.take(&shared), shared)
+    }
+
+    /// Ends the load of a store whose servers live on, and takes its requests.
+    pub(crate) async fn drained(&mut self, load: Load) -> anyhow::Result<Vec<Op>> {
+        let shared = load.drain().await?;
+        Ok(self.take(&shared))
+    }
+
+    fn take(&mut self, shared: &Shared) -> Vec<Op> {
         let ops = self.journal.take();
         self.counts.add_all(&shared.counts);
         self.faults.append(&mut shared.faults.lock());
         self.unknown += ops.iter().filter(|op| matches!(op.answer, crate::journal::Answer::Unknown)).count() as u64;
-        (ops, shared)
+        ops
     }
 
-    /// Compares the store after its restart with what was asked for, then repeats idempotent requests.
+    /// Compares the store after a crash with what was asked for, then repeats idempotent requests.
     pub(crate) async fn check(&mut self, client: &Client, round: u32, ops: &[Op]) -> anyhow::Result<()> {
         let look = observe::look(client).await.with_context(|| format!("reading the store after crash {round}"))?;
         let faults = verify(&self.before, ops, &look.contents, look.during);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kvstore_client::Client;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
@@ -16,6 +17,8 @@ use tokio::time::{Instant, timeout};
 pub(crate) struct Launch {
     pub(crate) binary: PathBuf,
     pub(crate) data_dir: PathBuf,
+    /// Where it listens. A server that clients must find again after a restart has a port of its own.
+    pub(crate) listen: String,
     /// Where the server's own messages go. It must not lie in the data directory.
     pub(crate) log: PathBuf,
     /// A command that runs the server (a tracer), with its arguments.
@@ -43,7 +46,8 @@ const POLL: Duration = Duration::from_millis(5);
 
 impl Launch {
     pub(crate) fn new(binary: &Path, data_dir: PathBuf, log: PathBuf) -> Launch {
-        Launch { binary: binary.to_owned(), data_dir, log, under: Vec::new(), arguments: Vec::new(), environment: Vec::new() }
+        let listen = "127.0.0.1:0".to_owned();
+        Launch { binary: binary.to_owned(), data_dir, listen, log, under: Vec::new(), arguments: Vec::new(), environment: Vec::new() }
     }
 
     pub(crate) fn argument(mut self, name: &str, value: impl Into<OsString>) -> Launch {
@@ -64,7 +68,7 @@ impl Launch {
         let started = Instant::now();
         let mut child = Command::new(program)
             .args(words)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--listen", &self.listen, "--data-dir"])
             .arg(&self.data_dir)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -105,9 +109,23 @@ impl Server {
 
     /// SIGTERM, and the end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<ExitStatus> {
-        let pid = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())).context("the server has ended")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         self.ended().await
+    }
+
+    /// SIGSTOP: it stands still until it is resumed.
+    pub(crate) fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the server has ended")?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Waits for the end.

@@ -69,6 +69,18 @@ impl Report {
         if faults.is_empty() { Report::Passed(counted) } else { Report::Broken(faults) }
     }
 
+    /// The same, with more faults, if there are any.
+    pub(crate) fn with(self, more: Vec<String>) -> Report {
+        match self {
+            Report::Broken(mut faults) => {
+                faults.extend(more);
+                Report::Broken(faults)
+            }
+            report if more.is_empty() => report,
+            _ => Report::Broken(more),
+        }
+    }
+
     fn line(&self) -> String {
         match self {
             Report::Passed(counted) => format!("passed: {counted}"),

@@ -36,6 +36,9 @@ pub(super) fn seen(stored: &Stored, now: Timestamp) -> Seen {
     }
 }
 
+/// Entries, and what has just expired.
+type Sorted = (HashMap<Key, Entry>, Vec<(Key, Revision)>);
+
 /// Runs a statement on a connection of its own; once more where the connection broke. For what may be done twice.
 macro_rules! retried {
     ($shared:expr, $lease:ident => $query:expr) => {{
@@ -109,7 +112,7 @@ impl Shared {
     }
 
     /// The entries among rows, and those that have just expired.
-    fn sort(&self, rows: Vec<Row>) -> Result<(HashMap<Key, Entry>, Vec<(Key, Revision)>), StoreError> {
+    fn sort(&self, rows: Vec<Row>) -> Result<Sorted, StoreError> {
         let (mut found, mut just_expired) = (HashMap::with_capacity(rows.len()), Vec::new());
         // One time for all of them, which is not before any of them was read.
         let mut now = self.time.seen();

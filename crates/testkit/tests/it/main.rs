@@ -1,3 +1,4 @@
-//! The servers start, survive what tests do to them, and leave nothing behind.
+//! Links break as they are told. The servers start, survive what tests do to them, and leave nothing behind.
 
+mod proxy;
 mod servers;

@@ -27,6 +27,9 @@ pub(crate) struct Chooser {
 
 const KEYS: u32 = 400;
 
+/// What all keys of the load begin with. Other keys are none of its business.
+pub(crate) const PREFIX: &str = "torture/";
+
 /// A batch writes up to this many keys.
 const BATCH_MAX: u32 = 24;
 
@@ -111,6 +114,6 @@ impl Chooser {
     }
 
     fn key(&mut self) -> String {
-        format!("torture/{:04}", self.random.random_range(0..KEYS))
+        format!("{PREFIX}{:04}", self.random.random_range(0..KEYS))
     }
 }

@@ -57,9 +57,16 @@ impl Counts {
         self.0.get(kind as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// The kinds that were never acknowledged.
-    pub(crate) fn missing(&self) -> Vec<&'static str> {
-        KINDS.iter().filter(|(kind, _)| self.of(*kind) == 0).map(|(_, name)| *name).collect()
+    /// The kinds of which no more were acknowledged than `before`.
+    pub(crate) fn missing_since(&self, before: &Counts) -> Vec<&'static str> {
+        KINDS.iter().filter(|(kind, _)| self.of(*kind) <= before.of(*kind)).map(|(_, name)| *name).collect()
+    }
+
+    /// The counts as they are now.
+    pub(crate) fn copy(&self) -> Counts {
+        let copy = Counts::default();
+        copy.add_all(self);
+        copy
     }
 
     /// All requests.

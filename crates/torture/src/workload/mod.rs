@@ -6,25 +6,34 @@ mod counts;
 pub(crate) mod request;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use kvstore_client::{Client, ClientError, WriteOutcome};
 use parking_lot::Mutex;
+use rand::Rng as _;
 use tokio::task::JoinSet;
 
 use crate::journal::{Answer, Change, Journal, Op};
 use choose::Chooser;
+pub(crate) use choose::PREFIX;
 pub(crate) use counts::{Counts, Kind};
 
 /// Tasks that write at the same time.
 const TASKS: usize = 16;
+
+/// An answer takes less than this, whatever became of the request: the client's own time-outs and repeats included.
+const DRAIN_MAX: Duration = Duration::from_secs(120);
 
 /// How long a task waits after an error that may pass, so that a failing server is not flooded.
 const AFTER_ERROR: Duration = Duration::from_millis(20);
 
 /// What the tasks share.
 pub(crate) struct Shared {
-    pub(crate) client: Client,
+    /// The nodes of the store. Each request goes to one of them at random.
+    clients: Vec<Client>,
+    ended: AtomicBool,
     pub(crate) journal: Arc<Journal>,
     pub(crate) counts: Counts,
     /// What single answers showed to be wrong.
@@ -41,9 +50,10 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts the tasks.
-    pub(crate) fn start(client: &Client, journal: &Arc<Journal>) -> Load {
+    pub(crate) fn start(clients: &[Client], journal: &Arc<Journal>) -> Load {
         let shared = Arc::new(Shared {
-            client: client.clone(),
+            clients: clients.to_vec(),
+            ended: AtomicBool::new(false),
             journal: Arc::clone(journal),
             counts: Counts::default(),
             faults: Mutex::default(),
@@ -52,7 +62,7 @@ impl Load {
         let mut tasks = JoinSet::new();
         for _ in 0..TASKS {
             let shared = Arc::clone(&shared);
-            tasks.spawn(async move { write_for_ever(&shared).await });
+            tasks.spawn(async move { write_until_the_end(&shared).await });
         }
         Load { shared, tasks }
     }
@@ -62,17 +72,34 @@ impl Load {
         self.tasks.shutdown().await;
         self.shared
     }
+
+    /// Ends the tasks once their requests are answered: those of a store whose servers live on, and may still do what was asked.
+    pub(crate) async fn drain(mut self) -> anyhow::Result<Arc<Shared>> {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::time::timeout(DRAIN_MAX, all).await.with_context(|| format!("requests without any answer for {DRAIN_MAX:?}"))?;
+        Ok(self.shared)
+    }
 }
 
-async fn write_for_ever(shared: &Shared) {
+impl Shared {
+    fn client(&self) -> anyhow::Result<&Client> {
+        self.clients.get(rand::rng().random_range(0..self.clients.len().max(1))).context("a load without nodes")
+    }
+}
+
+async fn write_until_the_end(shared: &Shared) {
     let mut chooser = Chooser::new();
-    loop {
+    while !shared.ended.load(Ordering::Relaxed) {
+        let Ok(client) = shared.client() else {
+            return;
+        };
         let choice = chooser.choose();
         let ticket = shared.journal.begin(None, choice.writes, choice.if_match, choice.idempotency);
         let Some(op) = shared.journal.op(ticket) else {
             return;
         };
-        match request::send(&shared.client, &op).await {
+        match request::send(client, &op).await {
             Ok(answered) => {
                 let deleted = op.writes.iter().all(|write| write.change == Change::Delete);
                 match (deleted, answered.created) {
@@ -100,7 +127,10 @@ async fn write_for_ever(shared: &Shared) {
 
 /// An answered idempotent request is repeated at once: it must be answered in the same way.
 async fn repeat_now(shared: &Shared, op: &Op, revision: u64) {
-    if let Ok(again) = request::send(&shared.client, op).await {
+    let Ok(client) = shared.client() else {
+        return;
+    };
+    if let Ok(again) = request::send(client, op).await {
         if again.replayed && again.revision == revision {
             shared.counts.add(Kind::Repeat, &again);
         } else {
