@@ -7,4 +7,5 @@ mod damage;
 mod faults;
 mod fixtures;
 mod postgres;
+mod postgres_failures;
 mod property;
