@@ -90,6 +90,12 @@ pub const DATABASE_GROUPS_MAX: usize = 4;
 pub const DATABASE_QUEUE_LOOK_MAX: usize = 4_096;
 /// Rows that one statement writes.
 pub const DATABASE_STATEMENT_ROWS_MAX: usize = 1_000;
+/// Reads of single keys that are answered by one statement.
+pub const DATABASE_READ_GROUP_MAX: usize = 64;
+/// Such statements that are under way at one time.
+pub const DATABASE_READ_GROUPS_MAX: usize = 8;
+/// Values up to this many bytes are read together with others; a larger one is read alone.
+pub const DATABASE_SMALL_VALUE_BYTES: u64 = 64 << 10;
 /// Times that a group, or a read, is tried where others change what it rests on.
 pub const DATABASE_ATTEMPTS_MAX: u32 = 3;
 /// The same for a batch that is written alone.

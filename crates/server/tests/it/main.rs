@@ -17,6 +17,7 @@ mod import_foreign;
 mod lifecycle;
 mod operations;
 mod overload;
+mod postgres;
 mod readme;
 mod restore;
 mod running;

@@ -19,13 +19,14 @@ fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
 
 #[test]
 fn settings_that_cannot_be_meant_are_refused_with_advice() {
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
         (&["--storage", "oracle"], &[], "embedded"),
-        (&[], &[("KVSTORE_STORAGE", "postgres")], "embedded"),
+        (&[], &[("KVSTORE_STORAGE", "postgres")], "KVSTORE_DATABASE_URL"),
         (&[], &[("REPLICA_NODES", "[{\"url\":\"http://n2:8000\"}]")], "REPLICA_NODES is set"),
         (&[], &[("POSTGRES_HOST", "db")], "POSTGRES_HOST is set"),
         (&["--cache", "sometimes"], &[], "`validate` or `fenced`"),
         (&[], &[("KVSTORE_DATABASE_URL", "postgres://")], "KVSTORE_DATABASE_URL is set"),
+        (&["--storage", "postgres"], &[("KVSTORE_DATABASE_URL", "postgres://h"), ("POSTGRES_DB", "d")], "both"),
         (&["--memory-mb", "1"], &[], "at least 64"),
         (&["--memory-mb", "lots"], &[], "--memory-mb"),
         (&["--max-body-bytes", "10"], &[], "max_value_bytes"),

@@ -32,6 +32,7 @@ mod group;
 mod plan;
 mod queue;
 mod read;
+mod reads;
 mod restore;
 mod rows;
 mod scan;

@@ -18,6 +18,7 @@ use super::{
     error::{ConnectError, told},
     queue::Queue,
     read::retried,
+    reads::{self, Reads},
     schema::SchemaError,
     sweep::Sweeper,
     time::StoreTime,
@@ -28,6 +29,7 @@ use crate::{Authority, Capabilities, Checkpoint, Fence, NodeId, OpenError, State
 pub(crate) struct Shared {
     pub(super) pool: Pool,
     pub(super) time: Arc<StoreTime>,
+    pub(super) reads: Reads,
     applied: AtomicU64,
 }
 
@@ -65,7 +67,7 @@ impl PostgresStore {
             // Too slow, for now.
             Err(_) => {}
         }
-        let shared = Arc::new(Shared { pool, time, applied: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { pool, time, reads: Reads::default(), applied: AtomicU64::new(0) });
         let queue = Queue::start(Arc::clone(&shared));
         let sweeper = Sweeper::start(&shared, config.reclaim_every);
         Ok(Arc::new(Self { shared, queue, sweeper }))
@@ -87,8 +89,10 @@ fn fatal(error: &ConnectError) -> Option<OpenError> {
                 SqlState::UNDEFINED_TABLE,
             ];
             let is_refused = error.code().is_some_and(|code| refused.contains(code));
-            // It answered, but not as PostgreSQL does.
-            let is_other_protocol = error.code().is_none() && !error.is_closed() && !super::error::is_broken(error);
+            // It answered, but not as PostgreSQL does: what came can't be parsed, or ends in the middle of a message.
+            let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+            let is_garbled = io.map_or(!error.is_closed(), |io| io.kind() == std::io::ErrorKind::Other);
+            let is_other_protocol = error.code().is_none() && is_garbled;
             (is_refused || is_other_protocol).then(|| OpenError::Database(told(error)))
         }
     }
@@ -108,7 +112,10 @@ impl Authority for PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn read(&self, key: &Key, projection: Projection, _: Consistency) -> Result<Option<Entry>, StoreError> {
-        self.shared.read(key, projection).await
+        match projection {
+            Projection::Full => reads::read(&self.shared, key).await,
+            Projection::Header => self.shared.read(key, projection).await,
+        }
     }
 
     async fn read_many(&self, keys: &[Key], _: Consistency) -> Result<Vec<Option<Entry>>, StoreError> {

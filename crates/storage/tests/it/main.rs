@@ -9,4 +9,5 @@ mod faults;
 mod fence_model;
 mod fixtures;
 mod postgres;
+mod postgres_failures;
 mod property;

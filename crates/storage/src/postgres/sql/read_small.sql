@@ -1,0 +1,4 @@
+SELECT key, value IS NULL, version, revision, created_at, updated_at, expires_at, value_len,
+    CASE WHEN expires_at IS NULL THEN 0 ELSE (extract(epoch FROM clock_timestamp()) * 1000000)::bigint END,
+    CASE WHEN value_len <= $2 THEN value END
+FROM kv WHERE key = ANY($1)

@@ -1,0 +1,214 @@
+//! What the store over PostgreSQL says when the database is stopped, killed, or cut off in the middle of a commit.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use kvstore_storage::{PostgresConfig, State, Store, StoreError, open_postgres};
+use kvstore_testkit::{Postgres, PostgresOptions, Syncing};
+use kvstore_types::{Consistency, Item, Key, Mutation, Outcome, Projection, WriteBatch};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
+    runtime.block_on(async { timeout(DEADLINE * 2, test).await.expect("an end in time") });
+}
+
+async fn open(url: &str) -> Arc<dyn Store> {
+    open_postgres(PostgresConfig::from_url(url).expect("a URL")).await.expect("a store")
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).expect("a key")
+}
+
+fn put(name: &str, value: &str) -> Arc<WriteBatch> {
+    let mutation = Mutation::Put { value: Bytes::copy_from_slice(value.as_bytes()), ttl: None };
+    Arc::new(WriteBatch::one(Item { key: key(name), mutation, condition: None }, None))
+}
+
+async fn value(store: &dyn Store, name: &str) -> Result<Option<String>, StoreError> {
+    let read = store.read(&key(name), Projection::Full, Consistency::Linearizable).await?;
+    Ok(read.and_then(|entry| entry.value).map(|value| String::from_utf8_lossy(&value).into_owned()))
+}
+
+/// Waits until a write is applied.
+async fn comes_back(store: &dyn Store, name: &str) {
+    let applied = async {
+        while !matches!(store.write(put(name, "1")).await, Ok(Outcome::Applied(_))) {
+            tokio::task::yield_now().await
+        }
+    };
+    timeout(DEADLINE, applied).await.expect("writes come back");
+}
+
+#[test]
+fn a_database_that_was_killed_loses_nothing_and_needs_no_restart_of_ours() {
+    run(async {
+        let options = PostgresOptions { syncing: Syncing::On, ..PostgresOptions::default() };
+        let postgres = Arc::new(tokio::task::spawn_blocking(|| Postgres::start(options)).await.expect("a task").expect("a cluster"));
+        let store = open(&postgres.database().expect("a database")).await;
+        let mut acknowledged = Vec::new();
+        for round in 0..3 {
+            let writers: Vec<_> = (0..8)
+                .map(|task| {
+                    let store = Arc::clone(&store);
+                    tokio::spawn(async move {
+                        let mut told = Vec::new();
+                        for number in 0.. {
+                            let name = format!("{round}-{task}-{number:05}");
+                            let answer = store.write(put(&name, "x")).await.map(drop);
+                            let ended = answer.is_err();
+                            told.push((name, answer));
+                            if ended {
+                                break;
+                            }
+                        }
+                        told
+                    })
+                })
+                .collect();
+            let last = format!("{round}-0-00050");
+            while value(&*store, &last).await.expect("the database is up").is_none() {
+                tokio::task::yield_now().await;
+            }
+            let server = Arc::clone(&postgres);
+            let ended = move || if round == 1 { server.stop() } else { server.kill() };
+            tokio::task::spawn_blocking(ended).await.expect("a task").expect("an end");
+            for writer in writers {
+                acknowledged.extend(writer.await.expect("a writer"));
+            }
+            assert!(store.probe().await.is_err_and(|error| error.is_retryable()), "the probe of a database that is away");
+            assert_eq!(store.status().state, State::Unreachable);
+            let refused = store.write(put("refused", "x")).await.expect_err("a refusal");
+            assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+            let server = Arc::clone(&postgres);
+            tokio::task::spawn_blocking(move || server.start_again()).await.expect("a task").expect("a start");
+            comes_back(&*store, &format!("back-{round}")).await;
+            assert_eq!(store.status().state, State::Ready);
+        }
+        for (name, answer) in acknowledged {
+            let found = value(&*store, &name).await.expect("a read").is_some();
+            match answer {
+                Ok(()) => assert!(found, "{name} was acknowledged and is lost"),
+                Err(error) if error.is_not_applied() => assert!(!found, "{name} is there and got {error}"),
+                Err(_) => {}
+            }
+        }
+        assert_eq!(value(&*store, "refused").await.expect("a read"), None);
+    });
+}
+
+/// What a proxy does when it sees a commit.
+const FORWARD: u8 = 0;
+const CUT_BEFORE_COMMIT: u8 = 1;
+const CUT_AFTER_COMMIT: u8 = 2;
+
+/// A proxy in front of the database; gives its port.
+async fn proxy(database: u16, mode: Arc<AtomicU8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let mode = Arc::clone(&mode);
+            tokio::spawn(async move {
+                let server = TcpStream::connect(("127.0.0.1", database)).await?;
+                pass(client, server, &mode).await
+            });
+        }
+    });
+    port
+}
+
+async fn pass(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) -> std::io::Result<()> {
+    let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let bytes = &asked[..read?];
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                let is_commit = bytes.windows(7).any(|part| part == b"COMMIT\0");
+                let mode = if is_commit { mode.swap(FORWARD, Ordering::SeqCst) } else { FORWARD };
+                if mode == CUT_BEFORE_COMMIT {
+                    return Ok(());
+                }
+                server.write_all(bytes).await?;
+                if mode == CUT_AFTER_COMMIT {
+                    return Ok(());
+                }
+            }
+            read = server.read(&mut answered) => {
+                let bytes = &answered[..read?];
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                client.write_all(bytes).await?;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_is_unknown() {
+    run(async {
+        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let url = postgres.database().expect("a database");
+        let mode = Arc::new(AtomicU8::new(FORWARD));
+        let port = proxy(postgres.port(), Arc::clone(&mode)).await;
+        let proxied = open(&url.replace(&postgres.port().to_string(), &port.to_string())).await;
+        let direct = open(&url).await;
+        proxied.write(put("before", "1")).await.expect("an answer");
+        for (name, cut) in [("not-sent", CUT_BEFORE_COMMIT), ("sent", CUT_AFTER_COMMIT)] {
+            mode.store(cut, Ordering::SeqCst);
+            let error = proxied.write(put(name, "x")).await.expect_err("no answer came");
+            assert!(matches!(error, StoreError::Unknown(_)), "{name} got {error}, though its commit may have been applied");
+            assert_eq!(mode.load(Ordering::SeqCst), FORWARD, "the proxy has cut");
+        }
+        // The next ones go over new connections.
+        for number in 0..20 {
+            proxied.write(put(&format!("after-{number}"), "1")).await.expect("an answer");
+        }
+        let is_there = async {
+            while value(&*direct, "sent").await.expect("a read").is_none() {
+                tokio::task::yield_now().await
+            }
+        };
+        timeout(DEADLINE, is_there).await.expect("what was sent is applied");
+        assert_eq!(value(&*direct, "not-sent").await.expect("a read"), None, "what was not sent");
+    });
+}
+
+#[test]
+fn ten_nodes_that_start_at_once_make_the_tables_once() {
+    run(async {
+        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let url = postgres.database().expect("a database");
+        let nodes: Vec<_> = (0..10)
+            .map(|_| {
+                tokio::spawn({
+                    let url = url.clone();
+                    async move { open(&url).await }
+                })
+            })
+            .collect();
+        for (number, node) in nodes.into_iter().enumerate() {
+            let node = node.await.expect("a node");
+            node.write(put(&number.to_string(), "1")).await.expect("an answer");
+        }
+        let name = url.rsplit('/').next().expect("a name");
+        assert_eq!(postgres.sql(name, "SELECT count(*) FROM refinery_schema_history").expect("an answer"), "1");
+    });
+}
