@@ -136,7 +136,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) -> 
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
-                let bytes = &asked[..read?];
+                let bytes = asked.get(..read?).expect("no more than was asked for");
                 if bytes.is_empty() {
                     return Ok(());
                 }
@@ -151,7 +151,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) -> 
                 }
             }
             read = server.read(&mut answered) => {
-                let bytes = &answered[..read?];
+                let bytes = answered.get(..read?).expect("no more than was asked for");
                 if bytes.is_empty() {
                     return Ok(());
                 }
