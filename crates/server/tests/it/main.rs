@@ -16,6 +16,7 @@ mod import_foreign;
 mod lifecycle;
 mod operations;
 mod overload;
+mod proxied;
 mod readme;
 mod restore;
 mod running;
