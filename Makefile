@@ -7,10 +7,10 @@ CARGO_FLAGS := --release --workspace --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt docs bench bench-large torture fuzz-api
+.PHONY: help deps deps-test build run test lint fmt docs bench bench-large torture torture-postgres test-ha fuzz-api
 
 help: ## Show the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 deps: ## Install what building needs and this machine lacks (Debian)
 	@scripts/install-deps.sh build
@@ -45,6 +45,13 @@ bench-large: deps-test build ## Measure 16 million entries under a memory cap of
 # The tool exits with 3 where a part could not run; make says "Error 3" then, and itself always exits with 2.
 torture: deps-test build ## 200 kill -9 cycles, histories, power loss, I/O errors, a full disk
 	$(BIN)/kvstore-torture full --cycles 200
+
+# KVSTORE_TEST_DATABASE_URL names a database of your own; then it is not broken, and only the nodes, Redis and the links are.
+torture-postgres: deps-test build ## 50 restarts of PostgreSQL, and Redis, nodes and links that break
+	$(BIN)/kvstore-torture postgres
+
+test-ha: deps-test build ## 10 failovers of PostgreSQL under Patroni
+	$(BIN)/kvstore-torture ha --failovers 10
 
 fuzz-api: deps-test build ## Many more generated requests against the OpenAPI document than make test
 	@scripts/schemathesis.sh 3000

@@ -38,6 +38,7 @@ step lint cargo clippy "${flags[@]}" --all-targets -- -D warnings
 step tests cargo test "${flags[@]}"
 step docs documented
 step "short torture" "${CARGO_TARGET_DIR:-target}/release/kvstore-torture" short
+step "short torture over PostgreSQL" "${CARGO_TARGET_DIR:-target}/release/kvstore-torture" postgres --restarts 4 --histories 1
 # Everything that is measured, for a moment: whether it works, not how fast it is.
 step "short bench" "${CARGO_TARGET_DIR:-target}/release/kvstore-bench" --quick \
     --only hot-get --only put --only batch --only pages --only mixed --only latency

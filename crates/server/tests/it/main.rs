@@ -18,6 +18,7 @@ mod lifecycle;
 mod operations;
 mod overload;
 mod postgres;
+mod proxied;
 mod readme;
 mod restore;
 mod running;
