@@ -17,6 +17,9 @@ use super::{
 };
 use crate::StoreError;
 
+/// Entries, and what has just expired beside them.
+type Sorted = (HashMap<Key, Entry>, Vec<(Key, Revision)>);
+
 /// What a row is to a reader.
 pub(super) enum Seen {
     /// It is an entry.
@@ -109,7 +112,7 @@ impl Shared {
     }
 
     /// The entries among rows, and those that have just expired.
-    fn sort(&self, rows: Vec<Row>) -> Result<(HashMap<Key, Entry>, Vec<(Key, Revision)>), StoreError> {
+    fn sort(&self, rows: Vec<Row>) -> Result<Sorted, StoreError> {
         let (mut found, mut just_expired) = (HashMap::with_capacity(rows.len()), Vec::new());
         // One time for all of them, which is not before any of them was read.
         let mut now = self.time.seen();
