@@ -209,3 +209,6 @@ impl<'a> Plan<'a> {
         records
     }
 }
+
+#[cfg(test)]
+mod tests;

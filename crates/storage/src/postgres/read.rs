@@ -17,6 +17,9 @@ use super::{
 };
 use crate::StoreError;
 
+/// Entries, and what has just expired beside them.
+type Sorted = (HashMap<Key, Entry>, Vec<(Key, Revision)>);
+
 /// What a row is to a reader.
 pub(super) enum Seen {
     /// It is an entry.
@@ -35,9 +38,6 @@ pub(super) fn seen(stored: &Stored, now: Timestamp) -> Seen {
         _ => Seen::There,
     }
 }
-
-/// Entries, and what has just expired.
-type Sorted = (HashMap<Key, Entry>, Vec<(Key, Revision)>);
 
 /// Runs a statement on a connection of its own; once more where the connection broke. For what may be done twice.
 macro_rules! retried {

@@ -23,7 +23,12 @@ use super::{
     sweep::Sweeper,
     time::StoreTime,
 };
+use parking_lot::Mutex;
+
 use crate::{Authority, Capabilities, Checkpoint, Fence, NodeId, OpenError, State, Status, Store, StoreError, Turn};
+
+/// How long a conflict makes more of them likely.
+const CONTENDED: Duration = Duration::from_secs(1);
 
 /// What reads, writes and the sweeper share.
 pub(crate) struct Shared {
@@ -31,12 +36,23 @@ pub(crate) struct Shared {
     pub(super) time: Arc<StoreTime>,
     pub(super) reads: Reads,
     applied: AtomicU64,
+    /// When another node last wrote what a group here rested on.
+    contended: Mutex<Option<Instant>>,
 }
 
 impl Shared {
     /// The greatest revision that this node has written.
     pub(super) fn applied(&self) -> Revision {
         Revision(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Whether other nodes wrote the same keys not long ago.
+    pub(super) fn is_contended(&self) -> bool {
+        self.contended.lock().is_some_and(|at| at.elapsed() < CONTENDED)
+    }
+
+    pub(super) fn note_contended(&self) {
+        *self.contended.lock() = Some(Instant::now());
     }
 
     pub(super) fn note_applied(&self, revision: Revision) {
@@ -67,7 +83,7 @@ impl PostgresStore {
             // Too slow, for now.
             Err(_) => {}
         }
-        let shared = Arc::new(Shared { pool, time, reads: Reads::default(), applied: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { pool, time, reads: Reads::default(), applied: AtomicU64::new(0), contended: Mutex::new(None) });
         let queue = Queue::start(Arc::clone(&shared));
         let sweeper = Sweeper::start(&shared, config.reclaim_every);
         Ok(Arc::new(Self { shared, queue, sweeper }))

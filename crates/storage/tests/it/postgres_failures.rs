@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use kvstore_storage::{PostgresConfig, State, Store, StoreError, open_postgres};
 use kvstore_testkit::{Postgres, PostgresOptions, Syncing};
-use kvstore_types::{Consistency, Item, Key, Mutation, Outcome, Projection, WriteBatch};
+use kvstore_types::{Consistency, IdempotencyKey, Item, Key, Mutation, Outcome, Projection, WriteBatch};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -110,10 +110,14 @@ fn a_database_that_was_killed_loses_nothing_and_needs_no_restart_of_ours() {
     });
 }
 
-/// What a proxy does when it sees a commit.
+/// What a proxy cuts off: nothing, or the next commit of this kind, and whether the database still gets it.
 const FORWARD: u8 = 0;
-const CUT_BEFORE_COMMIT: u8 = 1;
-const CUT_AFTER_COMMIT: u8 = 2;
+const COMMIT_LOST: u8 = 1;
+const COMMIT_SENT: u8 = 2;
+const STATEMENT_LOST: u8 = 3;
+const STATEMENT_SENT: u8 = 4;
+/// A value that tells the proxy which statement is its own commit.
+const MARK: &str = "cut-off-here";
 
 /// A proxy in front of the database; gives its port.
 async fn proxy(database: u16, mode: Arc<AtomicU8>) -> u16 {
@@ -140,13 +144,17 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) -> 
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                let is_commit = bytes.windows(7).any(|part| part == b"COMMIT\0");
-                let mode = if is_commit { mode.swap(FORWARD, Ordering::SeqCst) } else { FORWARD };
-                if mode == CUT_BEFORE_COMMIT {
+                let armed = mode.load(Ordering::SeqCst);
+                let needle: &[u8] = if armed == COMMIT_LOST || armed == COMMIT_SENT { b"COMMIT\0" } else { MARK.as_bytes() };
+                let cuts = armed != FORWARD && bytes.windows(needle.len()).any(|part| part == needle);
+                if cuts {
+                    mode.store(FORWARD, Ordering::SeqCst);
+                }
+                if cuts && (armed == COMMIT_LOST || armed == STATEMENT_LOST) {
                     return Ok(());
                 }
                 server.write_all(bytes).await?;
-                if mode == CUT_AFTER_COMMIT {
+                if cuts {
                     return Ok(());
                 }
             }
@@ -171,9 +179,15 @@ fn a_commit_whose_answer_was_lost_is_unknown() {
         let proxied = open(&url.replace(&postgres.port().to_string(), &port.to_string())).await;
         let direct = open(&url).await;
         proxied.write(put("before", "1")).await.expect("an answer");
-        for (name, cut) in [("not-sent", CUT_BEFORE_COMMIT), ("sent", CUT_AFTER_COMMIT)] {
+        for (name, cut) in
+            [("lost", COMMIT_LOST), ("sent", COMMIT_SENT), ("lost-statement", STATEMENT_LOST), ("sent-statement", STATEMENT_SENT)]
+        {
+            // With an idempotency key it takes a transaction; without, one statement.
+            let once = (cut == COMMIT_LOST || cut == COMMIT_SENT).then(|| IdempotencyKey::new(name).expect("a key"));
+            let mutation = Mutation::Put { value: Bytes::from_static(MARK.as_bytes()), ttl: None };
+            let batch = Arc::new(WriteBatch::one(Item { key: key(name), mutation, condition: None }, once));
             mode.store(cut, Ordering::SeqCst);
-            let error = proxied.write(put(name, "x")).await.expect_err("no answer came");
+            let error = proxied.write(batch).await.expect_err("no answer came");
             assert!(matches!(error, StoreError::Unknown(_)), "{name} got {error}, though its commit may have been applied");
             assert_eq!(mode.load(Ordering::SeqCst), FORWARD, "the proxy has cut");
         }
@@ -181,13 +195,17 @@ fn a_commit_whose_answer_was_lost_is_unknown() {
         for number in 0..20 {
             proxied.write(put(&format!("after-{number}"), "1")).await.expect("an answer");
         }
-        let is_there = async {
-            while value(&*direct, "sent").await.expect("a read").is_none() {
-                tokio::task::yield_now().await
-            }
-        };
-        timeout(DEADLINE, is_there).await.expect("what was sent is applied");
-        assert_eq!(value(&*direct, "not-sent").await.expect("a read"), None, "what was not sent");
+        for name in ["sent", "sent-statement"] {
+            let is_there = async {
+                while value(&*direct, name).await.expect("a read").is_none() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(DEADLINE, is_there).await.expect("what was sent is applied");
+        }
+        for name in ["lost", "lost-statement"] {
+            assert_eq!(value(&*direct, name).await.expect("a read"), None, "what was not sent");
+        }
     });
 }
 
