@@ -1,6 +1,7 @@
 //! Settings: what the operator gave, from flags, the environment, a file and the defaults, in this order of weight. The one
 //! place where the environment of a server is read; past it, settings are plain values that were checked.
 
+mod database;
 mod origin;
 
 pub(crate) use origin::{Explained, explain};
@@ -291,40 +292,6 @@ impl Settings {
                 self.listen
             );
         }
-        Ok(())
-    }
-}
-
-impl Settings {
-    /// Names of the settings of a database that were given.
-    fn given_of_database(&self) -> Vec<&'static str> {
-        [
-            ("POSTGRES_HOST", self.postgres_host.is_some()),
-            ("POSTGRES_PORT", self.postgres_port.is_some()),
-            ("POSTGRES_USER", self.postgres_user.is_some()),
-            ("POSTGRES_PASSWORD", self.postgres_password.is_some()),
-            ("POSTGRES_DB", self.postgres_db.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, is_given)| is_given.then_some(name))
-        .collect()
-    }
-
-    fn check_database(&self) -> anyhow::Result<()> {
-        let parts = self.given_of_database();
-        ensure!(self.database_connections >= 2, "database_connections is {}; give at least 2", self.database_connections);
-        if self.storage == Storage::Embedded {
-            let given = self.database_url.as_ref().map(|_| "KVSTORE_DATABASE_URL").or(parts.first().copied());
-            let Some(name) = given else { return Ok(()) };
-            bail!("{name} is set, and the storage is embedded; unset it, or serve from the database with --storage postgres");
-        }
-        if let (Some(_), Some(part)) = (&self.database_url, parts.first()) {
-            bail!("both KVSTORE_DATABASE_URL and {part} are set: give the database as a URL or in parts");
-        }
-        ensure!(
-            self.database_url.is_some() || !parts.is_empty(),
-            "the storage is postgres, and no database is given: set KVSTORE_DATABASE_URL (--database-url), or POSTGRES_HOST and the like"
-        );
         Ok(())
     }
 }

@@ -14,4 +14,4 @@ pub use guard::Signal;
 pub use postgres::{Postgres, PostgresOptions, Syncing};
 pub use proxy::{Direction, Flow, Proxy};
 pub use redis::Redis;
-pub use wait::{free_port, wait_until};
+pub use wait::{free_port, free_ports, wait_until};

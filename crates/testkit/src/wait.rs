@@ -34,15 +34,23 @@ const PORTS: std::ops::Range<u16> = 15_000..32_000;
 /// # Errors
 /// All are in use.
 pub fn free_port() -> Result<u16> {
+    free_ports(1)
+}
+
+/// The first of so many ports in a row, of the same kind.
+///
+/// # Errors
+/// There are not so many.
+pub fn free_ports(count: u16) -> Result<u16> {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     // Processes that ask at the same time begin at different places.
     let begin = std::process::id().wrapping_mul(193);
     for _ in PORTS {
-        let place = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % u32::from(PORTS.end - PORTS.start);
-        let port = PORTS.start + u16::try_from(place)?;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
+        let place = begin.wrapping_add(GIVEN.fetch_add(u32::from(count), Ordering::Relaxed)) % u32::from(PORTS.end - PORTS.start);
+        let first = PORTS.start + u16::try_from(place)?;
+        if first + count <= PORTS.end && (first..first + count).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()) {
+            return Ok(first);
         }
     }
-    bail!("every port from {} to {} is in use", PORTS.start, PORTS.end)
+    bail!("there are no {count} free ports in a row from {} to {}", PORTS.start, PORTS.end)
 }

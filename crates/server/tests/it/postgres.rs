@@ -76,7 +76,7 @@ fn what_does_not_heal_is_refused_in_a_sentence_that_names_the_setting() {
     assert!(said.contains("run kvstore migrate"), "{said}");
     let mut command = kvstore(&["migrate", "--storage", "postgres", "--database-url"]);
     command.arg(&url);
-    assert_eq!(expect_exit(&run(command, b""), 0), "1 migration ran\n");
+    assert_eq!(expect_exit(&run(command, b""), 0), "2 migrations ran\n");
     let mut command = kvstore(&SERVE);
     command.args([&url, "--migrate", "check"]);
     Server::start_command(command).stop();

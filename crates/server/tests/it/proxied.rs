@@ -16,6 +16,8 @@ use crate::running::{DEADLINE, text};
 
 /// Names that proxies like to change.
 const KEYS: [&str; 9] = ["a/b", "a//b", "/a", "a/", "..", "../b", "a/./b", "50% off/ü", "a%2Fb"];
+/// Ports of an example: it counts up from the first.
+const EXAMPLE_PORTS: u16 = 100;
 /// Writes that are under way when a node stands still.
 const WRITES: usize = 24;
 /// What a node that runs needs for an answer.
@@ -32,7 +34,7 @@ impl Example {
     fn up(name: &str) -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("run.sh");
         let folder = tempfile::Builder::new().prefix("kvstore-example-").tempdir().expect("a folder").keep();
-        let example = Self { script, folder, port: kvstore_testkit::free_port().expect("a port") };
+        let example = Self { script, folder, port: kvstore_testkit::free_ports(EXAMPLE_PORTS).expect("ports") };
         let output = example.run("up");
         assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
         example
