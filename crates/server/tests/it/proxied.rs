@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     process::{Command, Output},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -32,7 +33,7 @@ impl Example {
     fn up(name: &str) -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("run.sh");
         let folder = tempfile::Builder::new().prefix("kvstore-example-").tempdir().expect("a folder").keep();
-        let example = Self { script, folder, port: kvstore_testkit::free_port().expect("a port") };
+        let example = Self { script, folder, port: first_port() };
         let output = example.run("up");
         assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
         example
@@ -64,6 +65,20 @@ impl Drop for Example {
     fn drop(&mut self) {
         self.run("clean");
     }
+}
+
+/// Ports that an example counts up through from its first.
+const PORTS: u16 = 100;
+
+/// The first port of an example. Those after it are given to nobody else in this process.
+fn first_port() -> u16 {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().expect("no test broke off here");
+    let first = kvstore_testkit::free_port().expect("a port");
+    for _ in 1..PORTS {
+        kvstore_testkit::free_port().expect("a port");
+    }
+    first
 }
 
 fn key(name: &str) -> Key {
