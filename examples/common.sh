@@ -76,6 +76,12 @@ start_node() {
     spawn "$1" "$kvstore" serve --storage postgres --listen "127.0.0.1:$2"
 }
 
+# ready PORT...: waits until each of these nodes serves. Before that a proxy would answer 502 for it.
+ready() {
+    local port
+    for port in "$@"; do wait_for "the node on port $port" 60 answers "http://127.0.0.1:$port/readyz"; done
+}
+
 # start_postgres PORT: one PostgreSQL with the database kvstore, which every local user may use.
 start_postgres() {
     local port=$1 bin

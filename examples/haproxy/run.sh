@@ -15,6 +15,7 @@ up() {
     export KVSTORE_DATABASE_URL="postgres://postgres@127.0.0.1:$postgres/kvstore"
     start_node node-1 "$node_1"
     start_node node-2 "$node_2"
+    ready "$node_1" "$node_2"
     FRONT=127.0.0.1:$port_base NODE_1=127.0.0.1:$node_1 NODE_2=127.0.0.1:$node_2 spawn haproxy haproxy -db -f "$here/haproxy.cfg"
     wait_for "HAProxy and a node behind it" 60 answers "http://127.0.0.1:$port_base/readyz"
     say "HAProxy on http://127.0.0.1:$port_base, the nodes behind it on ports $node_1 and $node_2"

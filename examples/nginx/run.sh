@@ -15,6 +15,7 @@ up() {
     export KVSTORE_DATABASE_URL="postgres://postgres@127.0.0.1:$postgres/kvstore"
     start_node node-1 "$node_1"
     start_node node-2 "$node_2"
+    ready "$node_1" "$node_2"
     # nginx reads no environment: the ports are written into a copy.
     sed -e "s/127.0.0.1:8000/127.0.0.1:$port_base/" -e "s/127.0.0.1:8001/127.0.0.1:$node_1/" -e "s/127.0.0.1:8002/127.0.0.1:$node_2/" \
         "$here/nginx.conf" >"$work/nginx/nginx.conf"
