@@ -21,7 +21,7 @@ const MEMORY_MB: u64 = 512;
 const SLACK_MB: u64 = MEMORY_MB / 5;
 /// Loaders of a bulk load, and what each brings.
 const LOADERS: usize = 6;
-const LOAD_BYTES: usize = 24 << 20;
+const LOAD_BYTES: usize = 48 << 20;
 const LOADED_VALUE_BYTES: usize = 3_000;
 
 /// A batch of exactly this many bytes, whose values are all within the limit of a value.
@@ -104,7 +104,7 @@ fn too_many_large_bodies_are_refused_and_the_server_stays_within_its_memory() {
 /// It took 1.6 times its budget: freed memory was held back, and write buffers outgrew their share where flushes fell behind.
 #[test]
 fn a_bulk_load_stays_within_the_memory_of_a_small_budget() {
-    const MEMORY_MB: u64 = 128;
+    const MEMORY_MB: u64 = 256;
     let dir = TempDir::new().expect("a directory");
     let server = Server::start(&dir.path().join("data"), &["--memory-mb", &MEMORY_MB.to_string()]);
     thread::scope(|scope| {
