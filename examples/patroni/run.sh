@@ -76,8 +76,8 @@ up() {
     export KVSTORE_DATABASE_URL=$server/kvstore
     start_node node-1 "$node_1"
     start_node node-2 "$node_2"
+    ready "$node_1" "$node_2"
     for port in "$node_1" "$node_2"; do
-        wait_for "the node on port $port" 60 answers "http://127.0.0.1:$port/readyz"
         say "kvstore on http://127.0.0.1:$port"
     done
     say "the primary is $(primary); HAProxy leads to it on port $front"

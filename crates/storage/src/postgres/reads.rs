@@ -3,14 +3,14 @@
 //! A read that finds nobody reading goes at once, alone. While statements are under way the next reads gather, and whoever is done takes
 //! all of them. Each is sent after its reads arrived, so each sees what was acknowledged before them (C4).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kvstore_types::{
     Entry, Key, Projection,
-    limits::{DATABASE_READ_GROUP_MAX, DATABASE_READ_GROUPS_MAX, DATABASE_SMALL_VALUE_BYTES, READ_QUEUE_MAX},
+    limits::{DATABASE_READ_GROUP_MAX, DATABASE_READ_GROUPS_MAX, DATABASE_SMALL_VALUE_BYTES, READ_QUEUE_MAX, READ_WAIT_MS_MAX},
 };
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Shared,
@@ -48,7 +48,10 @@ pub(super) async fn read(shared: &Arc<Shared>, key: &Key) -> Result<Option<Entry
         tokio::spawn(run(UnderWay { shared: Arc::clone(shared), has_ended: false }));
     }
     let gone = |_| StoreError::Unavailable("the task that read it ended".into());
-    match answer.await.map_err(gone)?? {
+    // Its own statement has a deadline, but those before it in the queue have theirs too.
+    let answer = timeout(Duration::from_millis(READ_WAIT_MS_MAX), answer).await;
+    let answer = answer.map_err(|_| StoreError::Unavailable("the database did not answer in time".into()))?;
+    match answer.map_err(gone)?? {
         Answer::Read(entry) => Ok(entry),
         Answer::ReadAlone => shared.read(key, Projection::Full).await,
     }

@@ -209,6 +209,22 @@ fn a_commit_whose_answer_was_lost_is_unknown() {
     });
 }
 
+/// A restore set the sequence to the greatest revision that it knew, also where a writer had drawn a greater one meanwhile.
+#[test]
+fn a_restore_does_not_set_the_sequence_back() {
+    run(async {
+        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let url = postgres.database().expect("a database");
+        open(&url).await.shutdown().await.expect("tables");
+        let name = url.rsplit('/').next().expect("a name");
+        let drawn = postgres.sql(name, "SELECT max(nextval('kv_revision')) FROM generate_series(1, 10)").expect("an answer");
+        let reach = |revision: &str| include_str!("../../src/postgres/sql/reach_revision.sql").replace("$1", revision);
+        assert_eq!(postgres.sql(name, &reach("5")).expect("an answer"), drawn, "what was drawn stays drawn");
+        assert_eq!(postgres.sql(name, &reach("70")).expect("an answer"), "70");
+        assert_eq!(postgres.sql(name, "SELECT nextval('kv_revision')").expect("an answer"), "71");
+    });
+}
+
 #[test]
 fn ten_nodes_that_start_at_once_make_the_tables_once() {
     run(async {
