@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     banner::{self, Banner},
     exit::{Exit, Fatal},
-    resources,
+    nodes, resources,
     settings::{self, Settings, Storage},
     shutdown::Signals,
     telemetry,
@@ -54,7 +54,7 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
     let plan = MemoryPlan::from_mb(settings.memory_mb);
     let store = open_store(&settings, plan).await?;
     let limits = Limits { value_bytes_max: settings.max_value_bytes, body_bytes_max: settings.max_body_bytes };
-    let service = Service::new(Arc::clone(&store), Budget::new(plan.in_flight), limits);
+    let service = Service::new(Arc::clone(&store), Budget::new(plan.in_flight), limits).beside(nodes::watch(settings.other_nodes()?));
 
     let listener = match TcpListener::bind(settings.listen).await {
         Ok(listener) => listener,

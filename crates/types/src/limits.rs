@@ -233,3 +233,10 @@ pub const CACHE_STUCK_MS: u64 = 10_000;
 pub const CACHE_PATIENCE_MS_MIN: u64 = 500;
 /// The longest such time, and the time after which it counts as having been open for long.
 pub const CACHE_PATIENCE_MS_MAX: u64 = 30_000;
+
+/// Other nodes that health tells of.
+pub const OTHER_NODES_MAX: usize = 64;
+/// How often another node is asked whether it can serve.
+pub const OTHER_NODE_ASK_MS: u64 = 2_000;
+/// How long its answer is waited for.
+pub const OTHER_NODE_ANSWER_MS_MAX: u64 = 1_000;

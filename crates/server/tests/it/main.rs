@@ -15,6 +15,7 @@ mod import;
 mod import_faults;
 mod import_foreign;
 mod lifecycle;
+mod nodes;
 mod operations;
 mod overload;
 mod postgres;
