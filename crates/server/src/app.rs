@@ -133,13 +133,16 @@ fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
         Some(url) => PostgresConfig::from_url(url).map_err(|error| refused_database(settings, &error))?,
         None => {
             let user = settings.postgres_user.clone().unwrap_or_else(|| "postgres".into());
-            PostgresConfig::from_parts(&DatabaseParts {
+            let parts = DatabaseParts {
                 host: settings.postgres_host.clone().unwrap_or_else(|| "127.0.0.1".into()),
                 port: settings.postgres_port.unwrap_or(5432),
                 database: settings.postgres_db.clone().unwrap_or_else(|| user.clone()),
                 password: settings.postgres_password.clone(),
+                sslmode: settings.postgres_sslmode.clone(),
+                sslrootcert: settings.postgres_sslrootcert.clone(),
                 user,
-            })
+            };
+            PostgresConfig::from_parts(&parts).map_err(|error| refused_database(settings, &error))?
         }
     };
     config.connections = settings.database_connections;
@@ -154,7 +157,7 @@ fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
 fn refused_database(settings: &Settings, error: &OpenError) -> Fatal {
     let named = match settings.database_url {
         Some(_) => "KVSTORE_DATABASE_URL (--database-url)",
-        None => "POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB",
+        None => "POSTGRES_HOST and the like, POSTGRES_SSLMODE and POSTGRES_SSLROOTCERT among them",
     };
     Fatal::new(Exit::Error, format!("{error}; the database is the one of {named}"))
 }

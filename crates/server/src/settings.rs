@@ -50,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     redis_url: Option<String>,
+    redis_ca_file: Option<PathBuf>,
     cache: String,
     pub(crate) storage: Storage,
     pub(crate) database_url: Option<String>,
@@ -60,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) postgres_user: Option<String>,
     pub(crate) postgres_password: Option<String>,
     pub(crate) postgres_db: Option<String>,
+    pub(crate) postgres_sslmode: Option<String>,
+    pub(crate) postgres_sslrootcert: Option<String>,
     replica_nodes: Option<String>,
     pub(crate) memory_mb: u64,
     pub(crate) max_value_bytes: usize,
@@ -81,6 +84,7 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             data_dir: "./kvstore-data".into(),
             redis_url: None,
+            redis_ca_file: None,
             cache: CacheMode::default().as_str().into(),
             storage: Storage::Embedded,
             database_url: None,
@@ -91,6 +95,8 @@ impl Default for Settings {
             postgres_user: None,
             postgres_password: None,
             postgres_db: None,
+            postgres_sslmode: None,
+            postgres_sslrootcert: None,
             replica_nodes: None,
             memory_mb: limits::MEMORY_MB_DEFAULT,
             max_value_bytes: limits::VALUE_BYTES_MAX_DEFAULT,
@@ -131,7 +137,7 @@ impl Settings {
     pub(crate) fn cache(&self) -> Option<CacheConfig> {
         let url = self.redis_url.as_ref().filter(|url| !url.is_empty())?;
         let mode = self.cache.parse().unwrap_or_default();
-        Some(CacheConfig { mode, ..CacheConfig::new(url) })
+        Some(CacheConfig { mode, ca_file: self.redis_ca_file.clone(), ..CacheConfig::new(url) })
     }
 
     fn check(&self) -> anyhow::Result<()> {

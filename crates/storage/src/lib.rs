@@ -25,6 +25,7 @@ mod readers;
 mod reclaim;
 mod rocks;
 mod store;
+mod tls;
 
 pub use backup_dir::{BackupDir, BackupError};
 pub use budget::{Budget, MemoryPlan, Reservation};

@@ -4,12 +4,14 @@
 //! A server ends with the value that started it, and with its process too where that one is killed: nothing is left running, and
 //! no folder is left behind. It knows nothing of kvstore.
 
+mod certificates;
 mod guard;
 mod postgres;
 mod proxy;
 mod redis;
 mod wait;
 
+pub use certificates::{Authority, Issued};
 pub use guard::Signal;
 pub use postgres::{Postgres, PostgresOptions, Syncing};
 pub use proxy::{Direction, Flow, Proxy};

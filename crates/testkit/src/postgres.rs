@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 
 use crate::{
+    certificates::Issued,
     guard::{Guarded, Signal},
     wait::{free_port, wait_until},
 };
@@ -41,6 +42,8 @@ pub struct PostgresOptions {
     pub syncing: Syncing,
     /// More settings of `postgresql.conf`, such as `("max_connections", "20")`.
     pub settings: Vec<(String, String)>,
+    /// The server's certificate; without one it takes no TLS.
+    pub certificate: Option<Issued>,
 }
 
 /// A running cluster. Its superuser is `postgres`; over TCP a role named `guarded` needs its password, every other role needs none.
@@ -69,6 +72,12 @@ impl Postgres {
         succeeded("initdb", initdb.current_dir(folder.path()).output()?)?;
         let access = "local all all trust\nhost all guarded all scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
         fs::write(data.join("pg_hba.conf"), access)?;
+        if let Some(issued) = &options.certificate {
+            let (_, key) = issued.write_to(&data)?;
+            if let Some((uid, gid)) = other_user()? {
+                std::os::unix::fs::chown(key, Some(uid), Some(gid))?;
+            }
+        }
         // From here on the guard removes the folder.
         let cluster = Self { folder: folder.keep(), port: free_port()?, options, server: Mutex::new(None), databases: AtomicU32::new(0) };
         cluster.start_again()?;
@@ -132,6 +141,9 @@ impl Postgres {
         if self.options.syncing == Syncing::Off {
             set("fsync", "off");
             set("full_page_writes", "off");
+        }
+        if self.options.certificate.is_some() {
+            set("ssl", "on");
         }
         for (name, value) in &self.options.settings {
             set(name, value);

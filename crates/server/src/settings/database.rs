@@ -13,6 +13,8 @@ impl Settings {
             ("POSTGRES_USER", self.postgres_user.is_some()),
             ("POSTGRES_PASSWORD", self.postgres_password.is_some()),
             ("POSTGRES_DB", self.postgres_db.is_some()),
+            ("POSTGRES_SSLMODE", self.postgres_sslmode.is_some()),
+            ("POSTGRES_SSLROOTCERT", self.postgres_sslrootcert.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, is_given)| is_given.then_some(name))

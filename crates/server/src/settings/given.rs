@@ -28,17 +28,22 @@ pub(crate) struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
 
-    /// Redis, as a cache before PostgreSQL: `redis://[user:password@]host:port[/database]` [default: no cache]
+    /// Redis, as a cache before PostgreSQL: `redis://[user:password@]host:port[/database]`, or `rediss://` with TLS [default: no cache]
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     redis_url: Option<String>,
+
+    /// With `rediss://`: a PEM file with the certificates of the authorities that are trusted [default: those of the machine]
+    #[arg(long, env = "KVSTORE_REDIS_CA_FILE", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_ca_file: Option<PathBuf>,
 
     /// How a cached entry becomes an answer: `validate` checks its revision first, `fenced` need not [default: validate]
     #[arg(long, env = "KVSTORE_CACHE", value_name = "MODE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<String>,
 
-    /// With `postgres`: where the database is, as postgres://user:password@host:port/database
+    /// With `postgres`: where the database is, as postgres://user:password@host:port/database?sslmode=verify-full
     #[arg(long, env = "KVSTORE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     database_url: Option<String>,
@@ -77,6 +82,16 @@ pub(crate) struct Given {
     #[arg(long, env = "POSTGRES_DB", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     postgres_db: Option<String>,
+
+    /// What is asked of TLS: disable, prefer, require, verify-ca or verify-full [default: prefer]
+    #[arg(long, env = "POSTGRES_SSLMODE", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres_sslmode: Option<String>,
+
+    /// A PEM file with the certificates of the authorities that are trusted, or `system` [default: system]
+    #[arg(long, env = "POSTGRES_SSLROOTCERT", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres_sslrootcert: Option<String>,
 
     /// With `postgres`: the other nodes on the database, which health tells of: host:port or URLs with commas between, or a JSON
     /// array of {"url": ...}

@@ -27,5 +27,6 @@ mod settings;
 mod telemetry;
 mod terminal;
 mod tidy;
+mod tls;
 mod transfers;
 mod verbs;

@@ -23,6 +23,7 @@ use super::{
     scripts::{self, Answer, INSTANCE_KEY},
     ticks::Ticks,
 };
+use crate::tls;
 
 /// Requests that wait to be written to the socket; more wait for their turn.
 const PIPELINE: usize = 1_024;
@@ -41,7 +42,7 @@ pub(super) struct Link {
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Redis(#[from] redis::RedisError),
     #[error("it gives no answer in time")]
     Timeout,
@@ -53,6 +54,14 @@ pub(super) enum LinkError {
     Replaced,
     #[error("its maxmemory-policy is {0}, which may drop marks; set it to noeviction, or use --cache validate")]
     Evicts(String),
+}
+
+/// An error of Redis. Of a certificate that is not taken it says what to give.
+fn told(error: &redis::RedisError) -> String {
+    match tls::fault(error) {
+        Some(fault) => tls::told(fault, "Redis", "--redis-ca-file (KVSTORE_REDIS_CA_FILE)"),
+        None => error.to_string(),
+    }
 }
 
 impl Link {

@@ -22,12 +22,13 @@ use tokio::{
     task::AbortHandle,
     time::{error::Elapsed, timeout},
 };
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Socket, error::Severity, tls::NoTlsStream, types::Type};
+use tokio_postgres::{AsyncMessage, Client, Error, error::Severity, types::Type};
 
 use super::{
     error::{ConnectError, Fault, empties_pool, is_broken, no_connection},
     schema::{self, Migrate},
     statements::Statements,
+    target::{Driver, Target},
     time::StoreTime,
 };
 use crate::StoreError;
@@ -51,7 +52,7 @@ impl Connection {
 
 /// Makes connections and says which can be used again.
 pub(super) struct Manager {
-    config: Config,
+    target: Target,
     migrate: Migrate,
     time: Arc<StoreTime>,
     is_migrated: AtomicBool,
@@ -63,7 +64,7 @@ pub(super) struct Manager {
 impl Manager {
     async fn connect(&self) -> Result<Connection, ConnectError> {
         let generation = self.generation.load(Ordering::Acquire);
-        let (mut client, connection) = self.config.connect(NoTls).await?;
+        let (mut client, connection) = self.target.connect().await?;
         let warnings = Arc::new(AtomicUsize::new(0));
         let task = tokio::spawn(drive(connection, Arc::clone(&warnings))).abort_handle();
         if !self.is_migrated.load(Ordering::Acquire) {
@@ -110,7 +111,7 @@ fn report_fsync_off() {
 }
 
 /// Moves bytes between socket and client until either ends.
-async fn drive(mut connection: tokio_postgres::Connection<Socket, NoTlsStream>, warnings: Arc<AtomicUsize>) {
+async fn drive(mut connection: Driver, warnings: Arc<AtomicUsize>) {
     // An error ends the connection; whoever waits for an answer gets it too.
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notice(notice) = message
@@ -149,9 +150,9 @@ impl managed::Manager for Manager {
 pub(super) struct Pool(managed::Pool<Manager>);
 
 impl Pool {
-    pub(super) fn new(config: Config, migrate: Migrate, time: Arc<StoreTime>, size: usize) -> Result<Self, String> {
+    pub(super) fn new(target: Target, migrate: Migrate, time: Arc<StoreTime>, size: usize) -> Result<Self, String> {
         let manager = Manager {
-            config,
+            target,
             migrate,
             time,
             is_migrated: AtomicBool::new(false),
@@ -261,13 +262,13 @@ impl Drop for Lease {
         }
         let Some(object) = self.object.take() else { return };
         let connection = Object::take(object);
-        let cancel = connection.client.cancel_token();
+        let (cancel, tls) = (connection.client.cancel_token(), self.pool.0.manager().target.tls.clone());
         connection.task.abort();
         let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.is_committing) else { return };
         runtime.spawn(async move {
             let limit = Duration::from_millis(DATABASE_CONNECT_MS_MAX);
             // Where it does not reach the server, the statement's own time limit ends it.
-            let _ = timeout(limit, cancel.cancel_query(NoTls)).await;
+            let _ = timeout(limit, cancel.cancel_query(tls)).await;
         });
     }
 }

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use deadpool::managed::{PoolError, TimeoutType};
 use tokio_postgres::{Error, error::SqlState};
 
-use super::schema::SchemaError;
+use super::{schema::SchemaError, tls::refusal};
 use crate::StoreError;
 
 /// A connection could not be made.
@@ -23,6 +23,9 @@ pub(super) enum ConnectError {
 pub(super) fn told(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("{} ({})", db.message(), db.code().code());
+    }
+    if let Some(refusal) = refusal(error) {
+        return refusal;
     }
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),

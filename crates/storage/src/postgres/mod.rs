@@ -23,6 +23,7 @@
 //! Pooling is `deadpool` itself rather than its wrapper for PostgreSQL: a connection here has its statements prepared, and a task of
 //! ours that counts the server's warnings.
 
+mod address;
 mod commit;
 mod config;
 mod connect;
@@ -40,7 +41,9 @@ mod schema;
 mod statements;
 mod store;
 mod sweep;
+mod target;
 mod time;
+mod tls;
 
 pub use self::{
     config::{DatabaseParts, PostgresConfig},

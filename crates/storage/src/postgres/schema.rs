@@ -2,7 +2,7 @@
 //! that start at once wait for each other.
 
 use refinery_core::{Migration, Runner, error::Kind};
-use tokio_postgres::{Client, NoTls, error::SqlState};
+use tokio_postgres::{Client, error::SqlState};
 
 use super::{PostgresConfig, error::told};
 use crate::OpenError;
@@ -65,7 +65,7 @@ fn failed(error: &tokio_postgres::Error) -> SchemaError {
 /// Connects, and makes sure that the tables are those of this version. Says how many migrations ran.
 pub(crate) async fn migrate(config: PostgresConfig) -> Result<usize, OpenError> {
     let database = |error: &dyn std::fmt::Display| OpenError::Database(error.to_string());
-    let (mut client, connection) = config.database.connect(NoTls).await.map_err(|error| database(&told(&error)))?;
+    let (mut client, connection) = config.target.connect().await.map_err(|error| database(&told(&error)))?;
     let driven = tokio::spawn(connection);
     let ran = ensure(&mut client, Migrate::Run).await.map_err(|error| database(&error));
     driven.abort();

@@ -92,7 +92,7 @@ impl Postgres {
         config.reclaim_every = self.reclaim_every;
         let store = open_postgres_at(config, self.clock.clone()).await?;
         let Some((mode, redis)) = &self.cache else { return Ok(store) };
-        let config = CacheConfig { url: redis.url(), mode: *mode, times: times_of_cases() };
+        let config = CacheConfig { mode: *mode, times: times_of_cases(), ..CacheConfig::new(redis.url()) };
         let node = Node { store: open_cached(store, &config)? };
         node.becomes("on").await;
         Ok(node.store)
