@@ -146,6 +146,7 @@ fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
         }
     };
     config.connections = settings.database_connections;
+    config.pooling = settings.pooling();
     config.migrate = match settings.migrate {
         settings::Migrate::Run => Migrate::Run,
         settings::Migrate::Check => Migrate::Check,

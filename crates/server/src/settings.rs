@@ -23,7 +23,7 @@ use figment::{
     Figment,
     providers::{Format, Serialized, Toml},
 };
-use kvstore_storage::{CacheConfig, CacheMode};
+use kvstore_storage::{CacheConfig, CacheMode, Pooling};
 use kvstore_types::limits;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) storage: Storage,
     pub(crate) database_url: Option<String>,
     pub(crate) database_connections: usize,
+    database_pooling: String,
     pub(crate) migrate: Migrate,
     pub(crate) postgres_host: Option<String>,
     pub(crate) postgres_port: Option<u16>,
@@ -89,6 +90,7 @@ impl Default for Settings {
             storage: Storage::Embedded,
             database_url: None,
             database_connections: limits::DATABASE_CONNECTIONS_MAX_DEFAULT,
+            database_pooling: Pooling::default().as_str().into(),
             migrate: Migrate::Run,
             postgres_host: None,
             postgres_port: None,

@@ -41,5 +41,5 @@ pub use open::{
     DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, identify, migrate_postgres, open_cached, open_embedded,
     open_engine, open_memory, open_memory_engine, open_postgres, open_postgres_at, read_position, restore_embedded,
 };
-pub use postgres::{DatabaseParts, Migrate, PostgresConfig};
+pub use postgres::{DatabaseParts, Migrate, Pooling, PoolingError, PostgresConfig};
 pub use store::{CacheStatus, Capabilities, State, Status, Store};

@@ -53,6 +53,11 @@ pub(crate) struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     database_connections: Option<usize>,
 
+    /// `transaction` behind a pooler (PgBouncer) in transaction mode [default: session]
+    #[arg(long, env = "KVSTORE_DATABASE_POOLING", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_pooling: Option<String>,
+
     /// Whether a start makes missing tables: `run`, or `check` to refuse and leave it to `kvstore migrate` [default: run]
     #[arg(long, env = "KVSTORE_MIGRATE", value_name = "WORD")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -18,6 +18,7 @@ mod lifecycle;
 mod nodes;
 mod operations;
 mod overload;
+mod pooler;
 mod postgres;
 mod proxied;
 mod readme;

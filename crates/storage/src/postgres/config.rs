@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use kvstore_types::limits::{DATABASE_CONNECTIONS_MAX_DEFAULT, RECLAIM_INTERVAL_MS};
 use tokio_postgres::{Config, config::TargetSessionAttrs};
 
-use super::{address::Address, schema::Migrate, target::Target};
+use super::{address::Address, pooling::Pooling, schema::Migrate, target::Target};
 use crate::OpenError;
 
 /// How long a server that says nothing, not even that it is gone, may hold a connection attempt to one of its addresses.
@@ -17,6 +17,8 @@ pub struct PostgresConfig {
     pub(super) target: Target,
     /// Connections that this node holds at most.
     pub connections: usize,
+    /// Whether a pooler stands before the database, and how it works.
+    pub pooling: Pooling,
     /// Whether missing tables are made.
     pub migrate: Migrate,
     /// How often expired entries are looked for; `None` for never.
@@ -98,6 +100,7 @@ impl PostgresConfig {
         Ok(Self {
             target: Target::new(database, mode, roots).map_err(OpenError::Database)?,
             connections: DATABASE_CONNECTIONS_MAX_DEFAULT,
+            pooling: Pooling::Session,
             migrate: Migrate::Run,
             reclaim_every: Some(Duration::from_millis(RECLAIM_INTERVAL_MS)),
         })

@@ -31,6 +31,7 @@ mod error;
 mod fence;
 mod group;
 mod plan;
+mod pooling;
 mod queue;
 mod read;
 mod reads;
@@ -47,6 +48,7 @@ mod tls;
 
 pub use self::{
     config::{DatabaseParts, PostgresConfig},
+    pooling::{Pooling, PoolingError},
     schema::Migrate,
 };
 pub(crate) use self::{
