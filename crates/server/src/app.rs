@@ -6,8 +6,8 @@ use anyhow::Context;
 use kvstore_api::{ApiOptions, App, ServeOptions};
 use kvstore_service::{Limits, Service};
 use kvstore_storage::{
-    Budget, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, Store, SystemClock, is_fenced, migrate_postgres,
-    open_cached, open_embedded, open_postgres,
+    Budget, CacheConfig, DatabaseFacts, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, RedisFacts, Store,
+    SystemClock, examine_postgres, is_fenced, migrate_postgres, open_cached, open_embedded, open_postgres,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -126,6 +126,18 @@ pub(crate) fn migrate(settings: &Settings) -> anyhow::Result<usize> {
     let config = database(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
     Ok(runtime.block_on(migrate_postgres(config)).map_err(|error| refused_database(settings, &error))?)
+}
+
+/// Where the database of the settings is, and how.
+pub(crate) async fn examine_database(settings: &Settings) -> anyhow::Result<(String, DatabaseFacts)> {
+    let config = database(settings)?;
+    let facts = examine_postgres(&config).await.map_err(|error| refused_database(settings, &error))?;
+    Ok((config.place(), facts))
+}
+
+/// How the Redis of a cache is.
+pub(crate) async fn examine_redis(cache: &CacheConfig) -> Result<RedisFacts, OpenError> {
+    kvstore_storage::examine_redis(cache).await
 }
 
 fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {

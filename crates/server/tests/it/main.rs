@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod debian;
 mod doctor;
+mod doctor_postgres;
 mod export;
 mod import;
 mod import_faults;

@@ -99,10 +99,7 @@ impl Link {
     /// Asks Redis how it is, and gives its run.
     pub(super) async fn look(&self, mode: CacheMode) -> Result<String, LinkError> {
         let info: String = redis::cmd("INFO").query_async(&mut self.connection.clone()).await?;
-        let field = |name: &'static str| {
-            let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            found.map(str::trim).ok_or(LinkError::NoInfo(name))
-        };
+        let field = |name: &'static str| field(&info, name);
         let number = |name: &'static str| field(name)?.parse::<u64>().map_err(|_| LinkError::NoInfo(name));
         if field("role")? != "master" {
             return Err(LinkError::Replica);
@@ -167,6 +164,12 @@ impl Link {
     pub(super) async fn send(&self, pipeline: &redis::Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
         pipeline.query_async(&mut self.connection.clone()).await
     }
+}
+
+/// What an answer to INFO says of this.
+pub(super) fn field<'a>(info: &'a str, name: &'static str) -> Result<&'a str, LinkError> {
+    let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.map(str::trim).ok_or(LinkError::NoInfo(name))
 }
 
 /// Whether Redis refused since it has no memory left.

@@ -23,7 +23,7 @@ use super::{
 use crate::{OpenError, tls};
 
 /// A client of the Redis that the settings name.
-fn client(config: &CacheConfig) -> Result<Client, String> {
+pub(super) fn client(config: &CacheConfig) -> Result<Client, String> {
     let info = config.url.as_str().into_connection_info().map_err(|error| error.to_string())?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     let info = info.set_tcp_settings(tcp);

@@ -28,6 +28,7 @@ mod commit;
 mod config;
 mod connect;
 mod error;
+mod examine;
 mod fence;
 mod group;
 mod plan;
@@ -48,10 +49,12 @@ mod tls;
 
 pub use self::{
     config::{DatabaseParts, PostgresConfig},
+    examine::DatabaseFacts,
     pooling::{Pooling, PoolingError},
     schema::Migrate,
 };
 pub(crate) use self::{
+    examine::examine,
     schema::migrate,
     store::{PostgresStore, Shared},
     time::TimeSource,

@@ -48,8 +48,17 @@ fn runner() -> Result<Runner, SchemaError> {
     Ok(Runner::new(&migrations.map_err(|error| SchemaError::Failed(error.to_string()))?))
 }
 
+/// The schema that this version needs.
+pub(super) fn known() -> i32 {
+    runner().map(|runner| newest(&runner)).unwrap_or_default()
+}
+
+fn newest(runner: &Runner) -> i32 {
+    runner.get_migrations().iter().map(Migration::version).max().unwrap_or_default()
+}
+
 /// The schema that the database has; 0 for none.
-async fn found(client: &Client) -> Result<i32, SchemaError> {
+pub(super) async fn found(client: &Client) -> Result<i32, SchemaError> {
     match client.query_typed_one("SELECT coalesce(max(version), 0) FROM refinery_schema_history", &[]).await {
         Ok(row) => row.try_get(0).map_err(|error| SchemaError::Failed(told(&error))),
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
@@ -78,7 +87,7 @@ pub(crate) async fn migrate(config: PostgresConfig) -> Result<usize, OpenError> 
 /// Makes sure that the tables are those of this version. Says how many migrations ran.
 pub(super) async fn ensure(client: &mut Client, migrate: Migrate, target: &Target, pooling: Pooling) -> Result<usize, SchemaError> {
     let runner = runner()?;
-    let known = runner.get_migrations().iter().map(Migration::version).max().unwrap_or_default();
+    let known = newest(&runner);
     match found(client).await? {
         same if same == known => return Ok(0),
         newer if newer > known => return Err(SchemaError::Newer { found: newer, known }),
