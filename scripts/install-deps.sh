@@ -9,7 +9,7 @@ what=${1:-build}
 
 packages=(clang libclang-dev pkg-config g++ make curl ca-certificates)
 if [ "$what" = test ]; then
-    packages+=(postgresql patroni python3-etcd haproxy nginx redis-server redis-tools etcd-server etcd-client strace e2fsprogs util-linux procps
+    packages+=(postgresql pgbouncer patroni python3-etcd haproxy nginx redis-server redis-tools etcd-server etcd-client strace e2fsprogs util-linux procps
         python3 python3-venv apt
         chromium chromium-driver fonts-dejavu-core systemd)
 fi

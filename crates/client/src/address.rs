@@ -100,6 +100,10 @@ impl Address {
         format!("{}/kv-store/v1/restore/", self.0)
     }
 
+    pub(crate) fn ready(&self) -> String {
+        format!("{}/readyz", self.0)
+    }
+
     pub(crate) fn health(&self) -> String {
         format!("{}/kv-store/v1/health/", self.0)
     }

@@ -29,7 +29,7 @@ pub use delete::DeleteOptions;
 pub use encoded::EncodedItems;
 pub use entry::{Entry, RawEntry};
 pub use error::{ClientError, Fault, Problem, WriteOutcome};
-pub use health::Health;
+pub use health::{Health, Readiness};
 pub use import_line::{ImportLine, ImportLineError, Lines};
 pub use pages::{PageQuery, Pages};
 pub use put::{PutAnswer, PutOptions};

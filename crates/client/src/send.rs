@@ -38,6 +38,8 @@ pub(crate) enum Pass {
     Absent,
     /// A 503 with a health document.
     Unhealthy,
+    /// A 503 with the word of a probe.
+    Unready,
 }
 
 /// The `type` of the problem that tells of an absent key.
@@ -118,7 +120,8 @@ impl Answer {
         }
         match (status, self.problem()) {
             (404, Some(problem)) if pass == Pass::Absent && problem.kind == KEY_NOT_FOUND => Ok(self),
-            (503, None) if pass == Pass::Unhealthy && self.is_json() => Ok(self),
+            (503, None) if pass == Pass::Unhealthy && self.is("application/json") => Ok(self),
+            (503, None) if pass == Pass::Unready && self.is("text/plain") => Ok(self),
             (412, Some(problem)) => Err(ClientError::ConditionFailed { problem: problem.into(), current: self.revision() }),
             (400..500, Some(problem)) => Err(ClientError::Refused { problem: problem.into() }),
             (500.., problem) => Err(self.failed(problem)),
@@ -144,8 +147,8 @@ impl Answer {
         serde_json::from_slice::<Problem>(&self.body).ok().filter(|problem| problem.status == self.status)
     }
 
-    fn is_json(&self) -> bool {
-        self.header("content-type").is_some_and(|kind| kind.starts_with("application/json"))
+    fn is(&self, media_type: &str) -> bool {
+        self.header("content-type").is_some_and(|kind| kind.starts_with(media_type))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

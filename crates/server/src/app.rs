@@ -6,8 +6,8 @@ use anyhow::Context;
 use kvstore_api::{ApiOptions, App, ServeOptions};
 use kvstore_service::{Limits, Service};
 use kvstore_storage::{
-    Budget, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, Store, SystemClock, is_fenced, migrate_postgres,
-    open_cached, open_embedded, open_postgres,
+    Budget, CacheConfig, DatabaseFacts, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, RedisFacts, Store,
+    SystemClock, examine_postgres, is_fenced, migrate_postgres, open_cached, open_embedded, open_postgres,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     banner::{self, Banner},
     exit::{Exit, Fatal},
-    resources,
+    nodes, resources,
     settings::{self, Settings, Storage},
     shutdown::Signals,
     telemetry,
@@ -54,7 +54,7 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
     let plan = MemoryPlan::from_mb(settings.memory_mb);
     let store = open_store(&settings, plan).await?;
     let limits = Limits { value_bytes_max: settings.max_value_bytes, body_bytes_max: settings.max_body_bytes };
-    let service = Service::new(Arc::clone(&store), Budget::new(plan.in_flight), limits);
+    let service = Service::new(Arc::clone(&store), Budget::new(plan.in_flight), limits).beside(nodes::watch(settings.other_nodes()?));
 
     let listener = match TcpListener::bind(settings.listen).await {
         Ok(listener) => listener,
@@ -128,21 +128,37 @@ pub(crate) fn migrate(settings: &Settings) -> anyhow::Result<usize> {
     Ok(runtime.block_on(migrate_postgres(config)).map_err(|error| refused_database(settings, &error))?)
 }
 
+/// Where the database of the settings is, and how.
+pub(crate) async fn examine_database(settings: &Settings) -> anyhow::Result<(String, DatabaseFacts)> {
+    let config = database(settings)?;
+    let facts = examine_postgres(&config).await.map_err(|error| refused_database(settings, &error))?;
+    Ok((config.place(), facts))
+}
+
+/// How the Redis of a cache is.
+pub(crate) async fn examine_redis(cache: &CacheConfig) -> Result<RedisFacts, OpenError> {
+    kvstore_storage::examine_redis(cache).await
+}
+
 fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
     let mut config = match &settings.database_url {
         Some(url) => PostgresConfig::from_url(url).map_err(|error| refused_database(settings, &error))?,
         None => {
             let user = settings.postgres_user.clone().unwrap_or_else(|| "postgres".into());
-            PostgresConfig::from_parts(&DatabaseParts {
+            let parts = DatabaseParts {
                 host: settings.postgres_host.clone().unwrap_or_else(|| "127.0.0.1".into()),
                 port: settings.postgres_port.unwrap_or(5432),
                 database: settings.postgres_db.clone().unwrap_or_else(|| user.clone()),
                 password: settings.postgres_password.clone(),
+                sslmode: settings.postgres_sslmode.clone(),
+                sslrootcert: settings.postgres_sslrootcert.clone(),
                 user,
-            })
+            };
+            PostgresConfig::from_parts(&parts).map_err(|error| refused_database(settings, &error))?
         }
     };
     config.connections = settings.database_connections;
+    config.pooling = settings.pooling();
     config.migrate = match settings.migrate {
         settings::Migrate::Run => Migrate::Run,
         settings::Migrate::Check => Migrate::Check,
@@ -154,7 +170,7 @@ fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {
 fn refused_database(settings: &Settings, error: &OpenError) -> Fatal {
     let named = match settings.database_url {
         Some(_) => "KVSTORE_DATABASE_URL (--database-url)",
-        None => "POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB",
+        None => "POSTGRES_HOST and the like, POSTGRES_SSLMODE and POSTGRES_SSLROOTCERT among them",
     };
     Fatal::new(Exit::Error, format!("{error}; the database is the one of {named}"))
 }

@@ -4,6 +4,7 @@ mod app;
 mod banner;
 mod commands;
 mod exit;
+mod nodes;
 mod resources;
 mod settings;
 mod shutdown;

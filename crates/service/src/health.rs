@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kvstore_storage::{State, Status};
 
-use crate::Service;
+use crate::{OtherNodes, Service};
 
 /// How long the probe of the data tier may take before the node counts as unhealthy.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
@@ -16,6 +16,8 @@ pub struct Health {
     pub status: Status,
     /// How long a read through the data tier took; `None` if it failed or took too long.
     pub probe: Option<Duration>,
+    /// The other nodes, as they were when they were last asked.
+    pub others: OtherNodes,
 }
 
 impl Health {
@@ -36,6 +38,6 @@ impl Service {
     /// Asks the data tier how it is. Never waits longer than two seconds.
     pub async fn health(&self) -> Health {
         let probe = tokio::time::timeout(PROBE_WAIT, self.store.probe()).await;
-        Health { status: self.store.status(), probe: probe.ok().and_then(Result::ok) }
+        Health { status: self.store.status(), probe: probe.ok().and_then(Result::ok), others: self.others.clone() }
     }
 }

@@ -6,7 +6,7 @@ use kvstore_storage::{Budget, Reservation, Store};
 use kvstore_types::{Consistency, FailedCondition, Outcome, Revision, WriteBatch, limits};
 use tokio::sync::Semaphore;
 
-use crate::ServiceError;
+use crate::{OtherNodes, ServiceError};
 
 /// Limits that settings can change.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +31,20 @@ pub struct Service {
     limits: Limits,
     /// Turns for backups: there is one.
     pub(crate) backups: Arc<Semaphore>,
+    pub(crate) others: OtherNodes,
 }
 
 impl Service {
     /// The operations over this store, within this byte budget.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, budget: Budget, limits: Limits) -> Self {
-        Self { store, budget, limits, backups: Arc::new(Semaphore::new(1)) }
+        Self { store, budget, limits, backups: Arc::new(Semaphore::new(1)), others: OtherNodes::default() }
+    }
+
+    /// The same, with other nodes that health tells of.
+    #[must_use]
+    pub fn beside(self, others: OtherNodes) -> Self {
+        Self { others, ..self }
     }
 
     /// The limits in force.

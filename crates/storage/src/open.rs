@@ -11,10 +11,10 @@ use kvstore_types::limits::{FREE_SPACE_FLOOR_BYTES_DEFAULT, MEMORY_MB_DEFAULT, R
 pub use crate::rocks::DATA_FORMAT;
 use crate::{
     Authority, BackupDir, BackupError, CacheConfig, CheckObserver, Checked, Clock, Engine, MemoryPlan, OpenError, Position, Store,
-    cache::Cached,
+    cache::{self, Cached, RedisFacts},
     embedded::Embedded,
     memory::MemoryEngine,
-    postgres::{self, PostgresConfig, PostgresStore, TimeSource},
+    postgres::{self, DatabaseFacts, PostgresConfig, PostgresStore, TimeSource},
     rocks::{self, RocksEngine},
 };
 
@@ -76,6 +76,22 @@ pub async fn open_postgres(config: PostgresConfig) -> Result<Arc<dyn Authority>,
 /// [`OpenError::Database`]: it can't be reached, or refuses.
 pub async fn migrate_postgres(config: PostgresConfig) -> Result<usize, OpenError> {
     postgres::migrate(config).await
+}
+
+/// Asks a database how it is. Nothing is changed.
+///
+/// # Errors
+/// [`OpenError::Database`]: it can't be reached, or refuses.
+pub async fn examine_postgres(config: &PostgresConfig) -> Result<DatabaseFacts, OpenError> {
+    postgres::examine(config).await
+}
+
+/// Asks a Redis how it is. Nothing is changed.
+///
+/// # Errors
+/// [`OpenError::Cache`]: the URL can't be used, or it can't be reached, or refuses.
+pub async fn examine_redis(config: &CacheConfig) -> Result<RedisFacts, OpenError> {
+    cache::examine(config).await
 }
 
 /// [`open_postgres`] with a clock that stands in for the database's: for tests that own time.

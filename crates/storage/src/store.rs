@@ -99,6 +99,14 @@ pub enum State {
 }
 
 impl State {
+    const ALL: [Self; 6] = [Self::Ready, Self::DiskFull, Self::ReadOnly, Self::Unreachable, Self::Stopping, Self::Failed];
+
+    /// The state of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// The state's name in answers and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

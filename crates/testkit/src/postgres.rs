@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 
 use crate::{
+    certificates::Issued,
     guard::{Guarded, Signal},
     wait::{free_port, wait_until},
 };
@@ -41,6 +42,8 @@ pub struct PostgresOptions {
     pub syncing: Syncing,
     /// More settings of `postgresql.conf`, such as `("max_connections", "20")`.
     pub settings: Vec<(String, String)>,
+    /// The server's certificate; without one it takes no TLS.
+    pub certificate: Option<Issued>,
 }
 
 /// A running cluster. Its superuser is `postgres`; over TCP a role named `guarded` needs its password, every other role needs none.
@@ -60,15 +63,17 @@ impl Postgres {
     /// PostgreSQL is not installed or does not start; the error shows what it printed.
     pub fn start(options: PostgresOptions) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kvstore-postgres-").tempdir()?;
-        if let Some((uid, gid)) = other_user()? {
-            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid))?;
-        }
+        give_to_user(folder.path())?;
         let data = folder.path().join("data");
         let mut initdb = as_postgres(&binary("initdb")?)?;
         initdb.args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"]).arg(&data);
         succeeded("initdb", initdb.current_dir(folder.path()).output()?)?;
         let access = "local all all trust\nhost all guarded all scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
         fs::write(data.join("pg_hba.conf"), access)?;
+        if let Some(issued) = &options.certificate {
+            let (_, key) = issued.write_to(&data)?;
+            give_to_user(&key)?;
+        }
         // From here on the guard removes the folder.
         let cluster = Self { folder: folder.keep(), port: free_port()?, options, server: Mutex::new(None), databases: AtomicU32::new(0) };
         cluster.start_again()?;
@@ -123,7 +128,7 @@ impl Postgres {
     }
 
     fn command(&self) -> Result<Vec<String>> {
-        let mut command = user_switch()?;
+        let mut command = as_user()?;
         command.push(binary("postgres")?.display().to_string());
         command.extend(["-D".into(), self.folder.join("data").display().to_string(), "-p".into(), self.port.to_string()]);
         let mut set = |name: &str, value: &str| command.extend(["-c".into(), format!("{name}={value}")]);
@@ -132,6 +137,9 @@ impl Postgres {
         if self.options.syncing == Syncing::Off {
             set("fsync", "off");
             set("full_page_writes", "off");
+        }
+        if self.options.certificate.is_some() {
+            set("ssl", "on");
         }
         for (name, value) in &self.options.settings {
             set(name, value);
@@ -270,15 +278,23 @@ fn other_user() -> Result<Option<(u32, u32)>> {
     Ok(Some((number(2)?, number(3)?)))
 }
 
+/// Makes that user the owner of a file or folder.
+pub(crate) fn give_to_user(path: &Path) -> Result<()> {
+    if let Some((uid, gid)) = other_user()? {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
 /// What comes before a command for it to run as that user. The signal at the parent's death is set anew: changing the user clears it.
-fn user_switch() -> Result<Vec<String>> {
+pub(crate) fn as_user() -> Result<Vec<String>> {
     let Some((uid, gid)) = other_user()? else { return Ok(Vec::new()) };
     let parts = ["setpriv".into(), format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()];
     Ok(parts.into_iter().chain(["--pdeathsig".into(), "QUIT".into(), "--".into()]).collect())
 }
 
 fn as_postgres(program: &Path) -> Result<Command> {
-    let mut parts = user_switch()?;
+    let mut parts = as_user()?;
     parts.push(program.display().to_string());
     let mut parts = parts.into_iter();
     let mut command = Command::new(parts.next().context("a program")?);

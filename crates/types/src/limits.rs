@@ -82,6 +82,10 @@ pub const DATABASE_STATEMENT_MS_MAX: u64 = 30_000;
 pub const DATABASE_LOCK_MS_MAX: u64 = 1_000;
 /// How long the database keeps a transaction whose client says nothing.
 pub const DATABASE_IDLE_MS_MAX: u64 = 5_000;
+/// How long a node waits, behind a pooler, for another one that changes the tables.
+pub const DATABASE_MIGRATION_WAIT_MS_MAX: u64 = 60_000;
+/// How often it looks.
+pub const DATABASE_MIGRATION_LOOK_MS: u64 = 100;
 /// How long a node waits for the database before it closes the connection. Before a commit that is certain: nothing was applied.
 pub const DATABASE_ANSWER_MS_MAX: u64 = 15_000;
 /// Groups of writes that are under way at one time; they share no key.
@@ -233,3 +237,10 @@ pub const CACHE_STUCK_MS: u64 = 10_000;
 pub const CACHE_PATIENCE_MS_MIN: u64 = 500;
 /// The longest such time, and the time after which it counts as having been open for long.
 pub const CACHE_PATIENCE_MS_MAX: u64 = 30_000;
+
+/// Other nodes that health tells of.
+pub const OTHER_NODES_MAX: usize = 64;
+/// How often another node is asked whether it can serve.
+pub const OTHER_NODE_ASK_MS: u64 = 2_000;
+/// How long its answer is waited for.
+pub const OTHER_NODE_ANSWER_MS_MAX: u64 = 1_000;

@@ -195,7 +195,7 @@ fn health(healthy: bool) -> Value {
         "cluster": {
             "replication_enabled": false, "total_nodes": 1, "healthy_nodes": u8::from(healthy), "unhealthy_nodes": u8::from(!healthy),
             "required_for_quorum": 1, "has_quorum": healthy, "can_accept_writes": healthy, "automatic_failover_enabled": false,
-            "leader": url, "nodes": [{ "url": url, "healthy": healthy }],
+            "leader": url, "nodes": [{ "url": url, "healthy": healthy, "state": if healthy { "ready" } else { "failed" } }],
         },
         "storage": {
             "backend": "embedded", "state": if healthy { "ready" } else { "failed" }, "latency_ms": healthy.then_some(0.012),

@@ -29,9 +29,10 @@ pub(crate) struct Health {
     cache: Option<Cache>,
 }
 
-/// The nodes that hold the data together.
+/// The nodes that hold the data together, or that serve from one database.
 #[derive(Serialize, ToSchema)]
 struct Cluster {
+    /// Whether kvstore replicates the data. Over PostgreSQL it does not: that is the database's work.
     replication_enabled: bool,
     total_nodes: u32,
     healthy_nodes: u32,
@@ -39,10 +40,37 @@ struct Cluster {
     required_for_quorum: u32,
     has_quorum: bool,
     can_accept_writes: bool,
+    /// Whether the other nodes go on when one of them ends.
     automatic_failover_enabled: bool,
-    /// The URL of the node that orders writes.
+    /// The URL of the node that orders writes; null where several do, each for itself, over one database.
     leader: Option<String>,
+    /// This node comes first.
     nodes: Vec<Node>,
+}
+
+impl Cluster {
+    fn of(health: &kvstore_service::Health, own_url: &str) -> Self {
+        let can_serve = health.can_serve();
+        let own = Node { url: own_url.to_owned(), healthy: can_serve, state: health.status.state.as_str() };
+        let others =
+            health.others.states().map(|(url, state)| Node { url: url.to_owned(), healthy: state.serves(), state: state.as_str() });
+        let nodes: Vec<_> = std::iter::once(own).chain(others).collect();
+        let count = |nodes: usize| u32::try_from(nodes).unwrap_or(u32::MAX);
+        let healthy = nodes.iter().filter(|node| node.healthy).count();
+        let is_alone = nodes.len() == 1;
+        Self {
+            replication_enabled: false,
+            total_nodes: count(nodes.len()),
+            healthy_nodes: count(healthy),
+            unhealthy_nodes: count(nodes.len() - healthy),
+            required_for_quorum: 1,
+            has_quorum: healthy > 0,
+            can_accept_writes: health.can_accept_writes(),
+            automatic_failover_enabled: !is_alone,
+            leader: is_alone.then(|| own_url.to_owned()),
+            nodes,
+        }
+    }
 }
 
 /// One node.
@@ -50,6 +78,10 @@ struct Cluster {
 struct Node {
     url: String,
     healthy: bool,
+    /// As `storage.state`; of another node also `not_asked`, `silent`, or `foreign` where something else answers. It is asked every
+    /// two seconds.
+    #[schema(example = "ready")]
+    state: &'static str,
 }
 
 /// The data tier.
@@ -106,18 +138,7 @@ pub(crate) async fn health(api: &Api, request: Request) -> Result<Response, Prob
     };
     let document = Health {
         status,
-        cluster: Cluster {
-            replication_enabled: false,
-            total_nodes: 1,
-            healthy_nodes: can_serve.into(),
-            unhealthy_nodes: (!can_serve).into(),
-            required_for_quorum: 1,
-            has_quorum: can_serve,
-            can_accept_writes: health.can_accept_writes(),
-            automatic_failover_enabled: false,
-            leader: Some(api.options.node_url.clone()),
-            nodes: vec![Node { url: api.options.node_url.clone(), healthy: can_serve }],
-        },
+        cluster: Cluster::of(&health, &api.options.node_url),
         storage: Storage {
             backend: health.status.backend,
             state: health.status.state.as_str(),

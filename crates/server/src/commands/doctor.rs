@@ -5,10 +5,12 @@ mod access;
 mod budget;
 mod clock;
 mod data_dir;
+mod database;
 mod disk;
 mod files;
 mod port;
 mod proc;
+mod redis;
 
 use std::io::{self, Write};
 
@@ -19,7 +21,7 @@ use serde_json::json;
 use super::output;
 use crate::{
     exit::Exit,
-    settings::{self, Given, Settings},
+    settings::{self, Given, Settings, Storage},
 };
 
 const HELP: &str = "Exit codes: 0 nothing that keeps a server from serving; 1 at least one problem; 2 wrong usage. Warnings do not count.";
@@ -119,8 +121,16 @@ async fn all(settings: &Settings, unknown: Vec<String>) -> Vec<Diagnosis> {
     let (port, is_serving) = port::look(settings).await;
     diagnoses.push(port);
     diagnoses.push(access::look(settings));
-    diagnoses.push(data_dir::look(&settings.data_dir, is_serving));
-    diagnoses.extend(disk::look(settings));
+    match settings.storage {
+        Storage::Embedded => {
+            diagnoses.push(data_dir::look(&settings.data_dir, is_serving));
+            diagnoses.extend(disk::look(settings));
+        }
+        Storage::Postgres => {
+            diagnoses.extend(database::look(settings).await);
+            diagnoses.extend(redis::look(settings).await);
+        }
+    }
     diagnoses.push(files::look(settings.max_connections));
     diagnoses.extend(budget::look(settings.memory_mb));
     diagnoses.push(clock::look());

@@ -1,6 +1,7 @@
 //! The settings of a database: which of them were given, and whether they go together.
 
 use anyhow::{bail, ensure};
+use kvstore_storage::Pooling;
 
 use super::{Settings, Storage};
 
@@ -13,15 +14,27 @@ impl Settings {
             ("POSTGRES_USER", self.postgres_user.is_some()),
             ("POSTGRES_PASSWORD", self.postgres_password.is_some()),
             ("POSTGRES_DB", self.postgres_db.is_some()),
+            ("POSTGRES_SSLMODE", self.postgres_sslmode.is_some()),
+            ("POSTGRES_SSLROOTCERT", self.postgres_sslrootcert.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, is_given)| is_given.then_some(name))
         .collect()
     }
 
+    /// How a pooler before the database works.
+    pub(crate) fn pooling(&self) -> Pooling {
+        self.database_pooling.parse().unwrap_or_default()
+    }
+
     pub(super) fn check_database(&self) -> anyhow::Result<()> {
         let parts = self.given_of_database();
         ensure!(self.database_connections >= 2, "database_connections is {}; give at least 2", self.database_connections);
+        ensure!(
+            self.database_pooling.parse::<Pooling>().is_ok(),
+            "database_pooling is {:?}; give --database-pooling (KVSTORE_DATABASE_POOLING) as `session` or `transaction`",
+            self.database_pooling
+        );
         if self.storage == Storage::Embedded {
             let given = self.database_url.as_ref().map(|_| "KVSTORE_DATABASE_URL").or(parts.first().copied());
             let Some(name) = given else { return Ok(()) };

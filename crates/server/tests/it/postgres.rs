@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use kvstore_testkit::{Postgres, PostgresOptions};
+use kvstore_testkit::{Direction, Flow, Postgres, PostgresOptions, Proxy};
 use tempfile::TempDir;
 
 use crate::running::{Server, eventually, expect_exit, kvstore, run, text};
@@ -121,5 +121,37 @@ fn the_settings_of_a_database_can_be_given_in_parts_and_are_not_shown() {
     command.envs([("POSTGRES_DB", &*name), ("POSTGRES_PORT", &*port), ("POSTGRES_USER", "postgres"), ("POSTGRES_HOST", "127.0.0.1")]);
     let server = Server::start_command(command);
     expect_exit(&server.client(&["put", "k", "v"], b""), 0);
+    server.stop();
+}
+
+#[test]
+fn while_all_connections_are_in_use_requests_are_put_off_and_no_restart_is_needed() {
+    let postgres = Postgres::shared().expect("a cluster");
+    let database = postgres.database().expect("a database");
+    let link = Proxy::start(postgres.port()).expect("a link");
+    let url = database.replace(&format!(":{}/", postgres.port()), &format!(":{}/", link.port()));
+    let mut command = kvstore(&SERVE);
+    command.args([&url, "--database-connections", "2"]);
+    let server = Server::start_command(command);
+    expect_exit(&server.client(&["put", "k", "v"], b""), 0);
+    link.set(Direction::ToClient, Flow::Hold);
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..12)
+            .map(|number| {
+                scope.spawn({
+                    let server = &server;
+                    move || server.http_get(&format!("/kv-store/v1/kv/{number}/?consistency=linearizable"))
+                })
+            })
+            .collect();
+        asked.into_iter().map(|asking| asking.join().expect("an answer")).collect()
+    });
+    for answer in &answers {
+        let head = answer.to_lowercase();
+        assert!(head.starts_with("http/1.1 503") && head.contains("retry-after:"), "{answer}");
+    }
+    link.heal();
+    eventually("it serves again", || server.http_get("/kv-store/v1/kv/k/").contains("200 OK"));
+    expect_exit(&server.client(&["put", "k", "again"], b""), 0);
     server.stop();
 }

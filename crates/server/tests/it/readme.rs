@@ -234,7 +234,7 @@ fn the_recipes_do_what_they_say() {
 
 #[test]
 fn the_operations_page_does_what_it_says() {
-    holds("docs/operations.md", 2);
+    holds("docs/operations.md", 6);
 }
 
 #[test]

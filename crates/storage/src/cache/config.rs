@@ -1,6 +1,6 @@
 //! What a cache needs to know: where Redis is, in which mode it works, and its times.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use kvstore_types::limits;
 
@@ -41,8 +41,10 @@ impl FromStr for CacheMode {
 /// A cache's settings.
 #[derive(Clone)]
 pub struct CacheConfig {
-    /// Where Redis is: `redis://[user:password@]host:port[/database]`, or `unix:///path`.
+    /// Where Redis is: `redis://[user:password@]host:port[/database]`, `rediss://` for the same with TLS, or `unix:///path`.
     pub url: String,
+    /// With `rediss://`: a file with the certificates of the authorities that are trusted; `None` for those of the machine.
+    pub ca_file: Option<PathBuf>,
     /// How a hit becomes an answer.
     pub mode: CacheMode,
     /// Its times.
@@ -53,7 +55,7 @@ impl CacheConfig {
     /// The defaults.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), mode: CacheMode::default(), times: CacheTimes::default() }
+        Self { url: url.into(), ca_file: None, mode: CacheMode::default(), times: CacheTimes::default() }
     }
 }
 

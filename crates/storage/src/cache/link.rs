@@ -23,6 +23,7 @@ use super::{
     scripts::{self, Answer, INSTANCE_KEY},
     ticks::Ticks,
 };
+use crate::tls;
 
 /// Requests that wait to be written to the socket; more wait for their turn.
 const PIPELINE: usize = 1_024;
@@ -41,7 +42,7 @@ pub(super) struct Link {
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Redis(#[from] redis::RedisError),
     #[error("it gives no answer in time")]
     Timeout,
@@ -53,6 +54,14 @@ pub(super) enum LinkError {
     Replaced,
     #[error("its maxmemory-policy is {0}, which may drop marks; set it to noeviction, or use --cache validate")]
     Evicts(String),
+}
+
+/// An error of Redis. Of a certificate that is not taken it says what to give.
+fn told(error: &redis::RedisError) -> String {
+    match tls::fault(error) {
+        Some(fault) => tls::told(fault, "Redis", "--redis-ca-file (KVSTORE_REDIS_CA_FILE)"),
+        None => error.to_string(),
+    }
 }
 
 impl Link {
@@ -90,10 +99,7 @@ impl Link {
     /// Asks Redis how it is, and gives its run.
     pub(super) async fn look(&self, mode: CacheMode) -> Result<String, LinkError> {
         let info: String = redis::cmd("INFO").query_async(&mut self.connection.clone()).await?;
-        let field = |name: &'static str| {
-            let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            found.map(str::trim).ok_or(LinkError::NoInfo(name))
-        };
+        let field = |name: &'static str| field(&info, name);
         let number = |name: &'static str| field(name)?.parse::<u64>().map_err(|_| LinkError::NoInfo(name));
         if field("role")? != "master" {
             return Err(LinkError::Replica);
@@ -158,6 +164,12 @@ impl Link {
     pub(super) async fn send(&self, pipeline: &redis::Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
         pipeline.query_async(&mut self.connection.clone()).await
     }
+}
+
+/// What an answer to INFO says of this.
+pub(super) fn field<'a>(info: &'a str, name: &'static str) -> Result<&'a str, LinkError> {
+    let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.map(str::trim).ok_or(LinkError::NoInfo(name))
 }
 
 /// Whether Redis refused since it has no memory left.

@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use kvstore_types::limits::{CACHE_PING_MS, CACHE_RETRY_MS_MAX, CACHE_RETRY_MS_MIN};
-use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisResult};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsCertificates};
 use tokio::sync::Notify;
 
 use super::{
@@ -20,7 +20,35 @@ use super::{
     metrics::CacheMetrics,
     names::Names,
 };
-use crate::OpenError;
+use crate::{OpenError, tls};
+
+/// A client of the Redis that the settings name.
+pub(super) fn client(config: &CacheConfig) -> Result<Client, String> {
+    let info = config.url.as_str().into_connection_info().map_err(|error| error.to_string())?;
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    let info = info.set_tcp_settings(tcp);
+    let secure = match info.addr() {
+        ConnectionAddr::TcpTls { insecure, .. } => Some(*insecure),
+        _ => None,
+    };
+    match (secure, &config.ca_file) {
+        (Some(true), _) => {
+            Err("#insecure is not taken: TLS with a server that anybody may be; name its authority by --redis-ca-file".into())
+        }
+        (None, Some(_)) => Err("certificates for Redis are given (--redis-ca-file), and the URL is not a rediss:// one".into()),
+        (Some(false), Some(path)) => {
+            tls::roots_of_file(path)?;
+            let pem = std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+            let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+            Client::build_with_tls(info, certificates).map_err(|error| error.to_string())
+        }
+        (Some(false), None) => {
+            tls::roots_of_system()?;
+            Client::open(info).map_err(|error| error.to_string())
+        }
+        (None, None) => Client::open(info).map_err(|error| error.to_string()),
+    }
+}
 
 const SAID_NOTHING: u8 = 0;
 const SAID_OFF: u8 = 1;
@@ -45,13 +73,7 @@ pub(super) struct Links {
 impl Links {
     /// Takes note of where Redis is. Nothing is connected yet.
     pub(super) fn new(config: &CacheConfig, names: Arc<Names>, metrics: CacheMetrics) -> Result<Self, OpenError> {
-        let unusable = |why: String| OpenError::Cache(why);
-        let info = config.url.as_str().into_connection_info().map_err(|error| unusable(error.to_string()))?;
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err(unusable("this build has no TLS to Redis; use redis:// and not rediss://".into()));
-        }
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = Client::open(info.set_tcp_settings(tcp)).map_err(|error| unusable(error.to_string()))?;
+        let client = client(config).map_err(OpenError::Cache)?;
         Ok(Self {
             client,
             mode: config.mode,

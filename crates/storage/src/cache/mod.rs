@@ -51,6 +51,7 @@ mod checks;
 mod chores;
 mod compare;
 mod config;
+mod examine;
 mod fencing;
 mod guard;
 mod keeper;
@@ -66,6 +67,8 @@ mod ticks;
 
 pub use authority::{Agreement, Authority, FIRST_EPOCH, Fence, FenceNode, NodeId, Turn};
 pub use config::{CacheConfig, CacheMode, CacheModeError, CacheTimes};
+pub use examine::RedisFacts;
+pub(crate) use examine::examine;
 pub(crate) use store::Cached;
 
 /// Whether nodes of this store answer from a fenced cache now: one that writes without a cache of its own must not do so beside them.

@@ -16,10 +16,11 @@ use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
 
 use super::{
     Shared,
-    connect::{Connection, Lease, within},
+    connect::{Lease, within},
     error::{Fault, is_broken, is_conflict, told},
     group::Failure,
     plan::{FinalRecord, FinalRow, Plan, Snapshot},
+    pooling::{Pooling, Purpose},
     rows::{self, bigint},
 };
 use crate::StoreError;
@@ -55,14 +56,14 @@ impl Shared {
         let (keyed, counted): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&keys], [&members]);
         let mut lease = self.pool.get().await.map_err(Failure::Final)?;
         let answer = within(async {
-            let Connection { client, statements, .. } = &*lease;
+            let (connection, statements) = (&*lease, &*lease.statements);
             let records =
-                async { if requests.is_empty() { Ok(Vec::new()) } else { client.query(&statements.requests, &[&requests]).await } };
+                async { if requests.is_empty() { Ok(Vec::new()) } else { connection.query(&statements.requests, &[&requests]).await } };
             tokio::try_join!(
                 biased;
-                client.query(&statements.headers, &keyed),
+                connection.query(&statements.headers, &keyed),
                 records,
-                client.query_one(&statements.draw, &counted)
+                connection.query_one(&statements.draw, &counted)
             )
         });
         let answer = answer.await;
@@ -99,18 +100,19 @@ impl Shared {
             && records.keys.is_empty()
             && plan.deadline.is_none()
             && !self.is_contended()
+            && lease.pooling == Pooling::Session
         {
             return self.write_at_once(lease, chunk).await;
         }
         lease.begin();
         let answer = within(async {
-            let Connection { client, statements, .. } = &*lease;
-            let upserts = join_all(chunks.iter().map(|chunk| async { client.execute(&statements.upsert, &chunk.parameters()).await }));
+            let (connection, statements) = (&*lease, &*lease.statements);
+            let upserts = join_all(chunks.iter().map(|chunk| async { connection.execute(&statements.upsert, &chunk.parameters()).await }));
             let requests = async {
-                if records.keys.is_empty() { Ok(0) } else { client.execute(&statements.upsert_requests, &records.parameters()).await }
+                if records.keys.is_empty() { Ok(0) } else { connection.execute(&statements.upsert_requests, &records.parameters()).await }
             };
-            let clock = async { if plan.deadline.is_some() { client.query_opt(&statements.clock, &[]).await } else { Ok(None) } };
-            let (begun, upserts, requests, clock) = tokio::join!(biased; client.batch_execute("BEGIN"), upserts, requests, clock);
+            let clock = async { if plan.deadline.is_some() { connection.query_opt(&statements.clock, &[]).await } else { Ok(None) } };
+            let (begun, upserts, requests, clock) = tokio::join!(biased; connection.start(Purpose::Write), upserts, requests, clock);
             begun?;
             let mut written = 0;
             for upsert in upserts {
@@ -127,7 +129,7 @@ impl Shared {
         finish(lease).await
     }
 
-    /// Writes rows by one statement that is a transaction by itself: a round trip less. A conflict makes it fail, and the server logs
+    /// Writes rows by one statement that is a transaction by itself: a round trip less. It has no place for the limits of a transaction. A conflict makes it fail, and the server logs
     /// that; so after one it is left aside for a while.
     async fn write_at_once(&self, mut lease: Lease, rows: &RowArrays<'_>) -> Result<(), Failure> {
         let count = bigint(rows.keys.len() as u64);
@@ -136,7 +138,7 @@ impl Shared {
         lease.begin();
         lease.commit();
         let warnings = lease.warnings();
-        let query = lease.client.query_one(&lease.statements.upsert_at_once, &parameters);
+        let query = lease.query_one(&lease.statements.upsert_at_once, &parameters);
         match timeout(Duration::from_millis(COMMIT_WAIT_MS_MAX), query).await {
             // The statement failed, so nothing of it lasts.
             Ok(Err(error)) if error.code().is_some() && !is_broken(&error) && !is_undecided(&error) => {

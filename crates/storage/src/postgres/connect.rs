@@ -18,16 +18,20 @@ use kvstore_types::limits::{
     DATABASE_ANSWER_MS_MAX, DATABASE_CONNECT_MS_MAX, DATABASE_CONNECTION_SECONDS_MAX, DATABASE_IDLE_MS_MAX, DATABASE_LOCK_MS_MAX,
     DATABASE_POOL_WAIT_MS_MAX, DATABASE_STATEMENT_MS_MAX,
 };
+use parking_lot::Mutex;
 use tokio::{
     task::AbortHandle,
     time::{error::Elapsed, timeout},
 };
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Socket, error::Severity, tls::NoTlsStream, types::Type};
+use tokio_postgres::{AsyncMessage, Client, Error, error::Severity, types::Type};
 
 use super::{
+    PostgresConfig,
     error::{ConnectError, Fault, empties_pool, is_broken, no_connection},
+    pooling::{Pooling, Purpose},
     schema::{self, Migrate},
     statements::Statements,
+    target::{Driver, Target},
     time::StoreTime,
 };
 use crate::StoreError;
@@ -35,7 +39,8 @@ use crate::StoreError;
 /// A connection to the database.
 pub(super) struct Connection {
     pub(super) client: Client,
-    pub(super) statements: Statements,
+    pub(super) statements: Arc<Statements>,
+    pub(super) pooling: Pooling,
     warnings: Arc<AtomicUsize>,
     task: AbortHandle,
     made: Instant,
@@ -43,6 +48,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Begins a transaction.
+    pub(super) async fn start(&self, purpose: Purpose) -> Result<(), Error> {
+        self.client.batch_execute(self.pooling.begin(purpose)).await
+    }
+
     /// How many warnings the server has sent.
     pub(super) fn warnings(&self) -> usize {
         self.warnings.load(Ordering::Acquire)
@@ -51,7 +61,10 @@ impl Connection {
 
 /// Makes connections and says which can be used again.
 pub(super) struct Manager {
-    config: Config,
+    target: Target,
+    pooling: Pooling,
+    /// Statements that any connection can use.
+    shared: Mutex<Option<Arc<Statements>>>,
     migrate: Migrate,
     time: Arc<StoreTime>,
     is_migrated: AtomicBool,
@@ -63,28 +76,43 @@ pub(super) struct Manager {
 impl Manager {
     async fn connect(&self) -> Result<Connection, ConnectError> {
         let generation = self.generation.load(Ordering::Acquire);
-        let (mut client, connection) = self.config.connect(NoTls).await?;
+        let (mut client, connection) = self.target.connect().await?;
         let warnings = Arc::new(AtomicUsize::new(0));
         let task = tokio::spawn(drive(connection, Arc::clone(&warnings))).abort_handle();
         if !self.is_migrated.load(Ordering::Acquire) {
-            let ran = schema::ensure(&mut client, self.migrate).await?;
+            let ran = schema::ensure(&mut client, self.migrate, &self.target, self.pooling).await?;
             if ran > 0 {
                 tracing::info!(migrations = ran, "the tables were made or changed");
             }
             self.is_migrated.store(true, Ordering::Release);
         }
         self.set_up(&client).await?;
-        let statements = Statements::prepare(&client).await?;
-        Ok(Connection { client, statements, warnings, task, made: Instant::now(), generation })
+        let statements = self.statements(&client).await?;
+        Ok(Connection { client, statements, pooling: self.pooling, warnings, task, made: Instant::now(), generation })
     }
 
-    /// The session's limits, and that a commit waits for the disk; in return the saved time.
+    async fn statements(&self, client: &Client) -> Result<Arc<Statements>, Error> {
+        if self.pooling == Pooling::Session {
+            return Statements::prepare(client).await.map(Arc::new);
+        }
+        if let Some(shared) = &*self.shared.lock() {
+            return Ok(Arc::clone(shared));
+        }
+        let asked = Statements::ask(client).await?;
+        Ok(Arc::clone(self.shared.lock().get_or_insert(asked)))
+    }
+
+    /// The session's limits, and that a commit waits for the disk; in return the saved time. Where the session is not ours its
+    /// transactions hold the limits.
     async fn set_up(&self, client: &Client) -> Result<(), Error> {
         let limits = [DATABASE_STATEMENT_MS_MAX, DATABASE_LOCK_MS_MAX, DATABASE_IDLE_MS_MAX].map(|ms| format!("{ms}ms"));
         let [statement, lock, idle] = limits.each_ref().map(|limit| (limit as _, Type::TEXT));
-        let row = client.query_typed_one(include_str!("sql/begin_connection.sql"), &[statement, lock, idle]).await?;
-        self.time.reach(row.try_get(0)?);
-        if row.try_get::<_, &str>(5)? == "off" {
+        let row = match self.pooling {
+            Pooling::Session => client.query_typed_one(include_str!("sql/begin_connection.sql"), &[statement, lock, idle]).await?,
+            Pooling::Transaction => client.query_typed_one(include_str!("sql/begin_pooled.sql"), &[]).await?,
+        };
+        self.time.reach(row.try_get("store_time")?);
+        if row.try_get::<_, &str>("fsync")? == "off" {
             report_fsync_off();
         }
         Ok(())
@@ -110,7 +138,7 @@ fn report_fsync_off() {
 }
 
 /// Moves bytes between socket and client until either ends.
-async fn drive(mut connection: tokio_postgres::Connection<Socket, NoTlsStream>, warnings: Arc<AtomicUsize>) {
+async fn drive(mut connection: Driver, warnings: Arc<AtomicUsize>) {
     // An error ends the connection; whoever waits for an answer gets it too.
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notice(notice) = message
@@ -149,10 +177,12 @@ impl managed::Manager for Manager {
 pub(super) struct Pool(managed::Pool<Manager>);
 
 impl Pool {
-    pub(super) fn new(config: Config, migrate: Migrate, time: Arc<StoreTime>, size: usize) -> Result<Self, String> {
+    pub(super) fn new(config: PostgresConfig, time: Arc<StoreTime>) -> Result<Self, String> {
         let manager = Manager {
-            config,
-            migrate,
+            target: config.target,
+            pooling: config.pooling,
+            shared: Mutex::new(None),
+            migrate: config.migrate,
             time,
             is_migrated: AtomicBool::new(false),
             is_reachable: AtomicBool::new(true),
@@ -160,7 +190,7 @@ impl Pool {
         };
         let connect = Duration::from_millis(DATABASE_CONNECT_MS_MAX);
         let built = managed::Pool::builder(manager)
-            .max_size(size)
+            .max_size(config.connections)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(Duration::from_millis(DATABASE_POOL_WAIT_MS_MAX)))
             .create_timeout(Some(connect))
@@ -261,13 +291,13 @@ impl Drop for Lease {
         }
         let Some(object) = self.object.take() else { return };
         let connection = Object::take(object);
-        let cancel = connection.client.cancel_token();
+        let (cancel, tls) = (connection.client.cancel_token(), self.pool.0.manager().target.tls.clone());
         connection.task.abort();
         let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.is_committing) else { return };
         runtime.spawn(async move {
             let limit = Duration::from_millis(DATABASE_CONNECT_MS_MAX);
             // Where it does not reach the server, the statement's own time limit ends it.
-            let _ = timeout(limit, cancel.cancel_query(NoTls)).await;
+            let _ = timeout(limit, cancel.cancel_query(tls)).await;
         });
     }
 }

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use deadpool::managed::{PoolError, TimeoutType};
 use tokio_postgres::{Error, error::SqlState};
 
-use super::schema::SchemaError;
+use super::{schema::SchemaError, tls::refusal};
 use crate::StoreError;
 
 /// A connection could not be made.
@@ -22,12 +22,23 @@ pub(super) enum ConnectError {
 /// An error with its cause: by itself it often says no more than "db error".
 pub(super) fn told(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
+        if is_of_pooler(db.code()) {
+            return format!("{}: a pooler in transaction mode stands before it; say --database-pooling transaction", db.message());
+        }
         return format!("{} ({})", db.message(), db.code().code());
+    }
+    if let Some(refusal) = refusal(error) {
+        return refusal;
     }
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
+}
+
+/// Whether prepared statements are not where they were left.
+fn is_of_pooler(code: &SqlState) -> bool {
+    [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(code)
 }
 
 /// Whether the connection is of no more use.
@@ -69,7 +80,7 @@ pub(super) fn not_applied(error: &Error) -> StoreError {
     ];
     if is_conflict(error) {
         StoreError::Overloaded("other writes change the same keys all the time")
-    } else if is_from_ending_server(code) || unavailable.contains(code) {
+    } else if is_from_ending_server(code) || is_of_pooler(code) || unavailable.contains(code) {
         StoreError::Unavailable(told(error))
     } else {
         StoreError::Read(told(error))

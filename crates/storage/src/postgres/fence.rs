@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use super::{
     Shared,
     connect::{Connection, within},
+    pooling::Purpose,
     read::{Seen, retried, seen},
     rows::{self, AFTER_HEADER, bigint},
 };
@@ -17,7 +18,7 @@ impl Shared {
     pub(super) async fn revisions(&self, keys: &[Key]) -> Result<Vec<Option<Revision>>, StoreError> {
         let names: Vec<_> = keys.iter().map(Key::as_str).collect();
         for _ in 0..DATABASE_ATTEMPTS_MAX {
-            let rows = retried!(self, lease => lease.client.query(&lease.statements.revisions, &[&names]))?;
+            let rows = retried!(self, lease => lease.query(&lease.statements.revisions, &[&names]))?;
             let mut now = self.time.seen();
             for row in &rows {
                 now = now.max(self.time.at(rows::column(row, AFTER_HEADER)?));
@@ -41,18 +42,18 @@ impl Shared {
     /// Takes a turn.
     pub(super) async fn fence(&self, node: NodeId, turn: &Turn) -> Result<Fence, StoreError> {
         if *turn == Turn::Look {
-            let row = retried!(self, lease => lease.client.query_one(&lease.statements.fence_look, &[]))?;
+            let row = retried!(self, lease => lease.query_one(&lease.statements.fence_look, &[]))?;
             return self.told(&row, &[]);
         }
         let mut lease = self.pool.get().await?;
         let warnings = lease.warnings();
         lease.begin();
         let answer = within(async {
-            lease.client.batch_execute("BEGIN").await?;
-            lease.client.query_one(&lease.statements.fence_lock, &[]).await?;
+            lease.start(Purpose::Write).await?;
+            lease.query_one(&lease.statements.fence_lock, &[]).await?;
             change(&lease, node, turn).await?;
-            let fence = lease.client.query_one(&lease.statements.fence_look, &[]).await?;
-            let nodes = lease.client.query(&lease.statements.fence_nodes, &[]).await?;
+            let fence = lease.query_one(&lease.statements.fence_look, &[]).await?;
+            let nodes = lease.query(&lease.statements.fence_nodes, &[]).await?;
             // What becomes of a lost COMMIT does not matter: a turn can be taken twice.
             lease.client.batch_execute("COMMIT").await?;
             Ok((fence, nodes))
@@ -80,27 +81,27 @@ impl Shared {
 }
 
 async fn change(connection: &Connection, node: NodeId, turn: &Turn) -> Result<(), tokio_postgres::Error> {
-    let Connection { client, statements, .. } = connection;
+    let statements = &*connection.statements;
     let node = signed(node);
     let nobody: (Option<i64>, Option<&str>) = (None, None);
     match turn {
         Turn::Look => {}
         Turn::Beat { agreed } => {
             let (epoch, instance) = agreed.as_ref().map_or(nobody, |agreed| (Some(bigint(agreed.epoch)), Some(&*agreed.instance)));
-            client.execute(&statements.fence_beat, &[&node, &epoch, &instance]).await?;
+            connection.execute(&statements.fence_beat, &[&node, &epoch, &instance]).await?;
         }
         Turn::Close => {
-            client.execute(&statements.fence_close, &[]).await?;
-            client.execute(&statements.fence_beat, &[&node, &nobody.0, &nobody.1]).await?;
+            connection.execute(&statements.fence_close, &[]).await?;
+            connection.execute(&statements.fence_beat, &[&node, &nobody.0, &nobody.1]).await?;
         }
         Turn::Open(Agreement { epoch, instance }) => {
-            client.execute(&statements.fence_open, &[&bigint(*epoch), instance]).await?;
+            connection.execute(&statements.fence_open, &[&bigint(*epoch), instance]).await?;
         }
         Turn::Remove { node, beats } => {
-            client.execute(&statements.fence_remove, &[&signed(*node), &bigint(*beats)]).await?;
+            connection.execute(&statements.fence_remove, &[&signed(*node), &bigint(*beats)]).await?;
         }
         Turn::Leave => {
-            client.execute(&statements.fence_leave, &[&node]).await?;
+            connection.execute(&statements.fence_leave, &[&node]).await?;
         }
     }
     Ok(())

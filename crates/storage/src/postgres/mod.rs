@@ -23,13 +23,16 @@
 //! Pooling is `deadpool` itself rather than its wrapper for PostgreSQL: a connection here has its statements prepared, and a task of
 //! ours that counts the server's warnings.
 
+mod address;
 mod commit;
 mod config;
 mod connect;
 mod error;
+mod examine;
 mod fence;
 mod group;
 mod plan;
+mod pooling;
 mod queue;
 mod read;
 mod reads;
@@ -40,13 +43,18 @@ mod schema;
 mod statements;
 mod store;
 mod sweep;
+mod target;
 mod time;
+mod tls;
 
 pub use self::{
     config::{DatabaseParts, PostgresConfig},
+    examine::DatabaseFacts,
+    pooling::{Pooling, PoolingError},
     schema::Migrate,
 };
 pub(crate) use self::{
+    examine::examine,
     schema::migrate,
     store::{PostgresStore, Shared},
     time::TimeSource,

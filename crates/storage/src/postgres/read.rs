@@ -60,8 +60,8 @@ impl Shared {
     pub(super) async fn read(&self, key: &Key, projection: Projection) -> Result<Option<Entry>, StoreError> {
         let name = key.as_str();
         let row = match projection {
-            Projection::Full => retried!(self, lease => lease.client.query_opt(&lease.statements.read, &[&name])),
-            Projection::Header => retried!(self, lease => lease.client.query_opt(&lease.statements.read_header, &[&name])),
+            Projection::Full => retried!(self, lease => lease.query_opt(&lease.statements.read, &[&name])),
+            Projection::Header => retried!(self, lease => lease.query_opt(&lease.statements.read_header, &[&name])),
         }?;
         let Some(row) = row else { return Ok(None) };
         let stored = rows::stored(&row)?;
@@ -74,7 +74,7 @@ impl Shared {
 
     /// Reads a key once no writer holds it any more. What is due then is absent for good.
     async fn read_shared(&self, key: &Key, projection: Projection) -> Result<Option<Entry>, StoreError> {
-        let row = retried!(self, lease => lease.client.query_opt(&lease.statements.read_shared, &[&key.as_str()]))?;
+        let row = retried!(self, lease => lease.query_opt(&lease.statements.read_shared, &[&key.as_str()]))?;
         let Some(row) = row else { return Ok(None) };
         let stored = rows::stored(&row)?;
         match seen(&stored, self.time.at(rows::column(&row, AFTER_HEADER)?)) {
@@ -86,7 +86,7 @@ impl Shared {
     pub(super) async fn read_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
         let names: Vec<_> = keys.iter().map(Key::as_str).collect();
         for _ in 0..DATABASE_ATTEMPTS_MAX {
-            let rows = retried!(self, lease => lease.client.query(&lease.statements.read_many, &[&names]))?;
+            let rows = retried!(self, lease => lease.query(&lease.statements.read_many, &[&names]))?;
             let (found, just_expired) = self.sort(rows)?;
             if self.confirm(&just_expired).await? {
                 return Ok(keys.iter().map(|key| found.get(key).cloned()).collect());
@@ -101,7 +101,7 @@ impl Shared {
             return Ok(true);
         }
         let names: Vec<_> = just_expired.iter().map(|(key, _)| key.as_str()).collect();
-        let rows = retried!(self, lease => lease.client.query(&lease.statements.confirm, &[&names]))?;
+        let rows = retried!(self, lease => lease.query(&lease.statements.confirm, &[&names]))?;
         let mut revisions = HashMap::with_capacity(rows.len());
         for row in &rows {
             revisions.insert(rows::column::<&str>(row, 0)?, rows::column::<i64>(row, 1)?);

@@ -136,7 +136,7 @@ impl Shared {
 
     async fn answers(&self, names: &[&str]) -> Result<Vec<Result<Answer, StoreError>>, StoreError> {
         let limit = bigint(DATABASE_SMALL_VALUE_BYTES);
-        let rows = retried!(self, lease => lease.client.query(&lease.statements.read_small, &[&names, &limit]))?;
+        let rows = retried!(self, lease => lease.query(&lease.statements.read_small, &[&names, &limit]))?;
         let mut found = foldhash::HashMap::default();
         for row in &rows {
             found.insert(rows::column::<&str>(row, 0)?, row);

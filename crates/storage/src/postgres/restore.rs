@@ -10,10 +10,11 @@ use tokio_postgres::types::ToSql;
 use super::{
     Shared,
     commit::{RowArrays, finish},
-    connect::{Connection, Lease, within},
+    connect::{Lease, within},
     error::Fault,
     group::Failure,
     plan::FinalRow,
+    pooling::Purpose,
     rows::{self, Stored, bigint},
 };
 use crate::StoreError;
@@ -32,12 +33,13 @@ impl Shared {
         let named: [&(dyn ToSql + Sync); 1] = [&names];
         lease.begin();
         let answer = within(async {
-            let Connection { client, statements, .. } = &*lease;
-            client.batch_execute("BEGIN; LOCK TABLE kv IN SHARE ROW EXCLUSIVE MODE").await?;
+            let (connection, statements) = (&*lease, &*lease.statements);
+            connection.start(Purpose::Write).await?;
+            connection.client.batch_execute("LOCK TABLE kv IN SHARE ROW EXCLUSIVE MODE").await?;
             tokio::try_join!(
-                client.query(&statements.headers, &named),
-                client.query_one(&statements.last_revision, &[]),
-                client.query_one(&statements.clock, &[]),
+                connection.query(&statements.headers, &named),
+                connection.query_one(&statements.last_revision, &[]),
+                connection.query_one(&statements.clock, &[]),
             )
         });
         let answer = answer.await;
@@ -69,9 +71,9 @@ async fn fill(lease: &mut Lease, rows: &[FinalRow<'_>], greatest: Revision) -> R
     let answer = within(async {
         let mut written = 0;
         for chunk in rows.chunks(DATABASE_STATEMENT_ROWS_MAX) {
-            written += lease.client.execute(&lease.statements.upsert, &RowArrays::of(chunk).parameters()).await?;
+            written += lease.execute(&lease.statements.upsert, &RowArrays::of(chunk).parameters()).await?;
         }
-        lease.client.query_one(&lease.statements.reach_revision, &[&bigint(greatest.0)]).await?;
+        lease.query_one(&lease.statements.reach_revision, &[&bigint(greatest.0)]).await?;
         Ok(written)
     });
     let answer = answer.await;

@@ -19,6 +19,7 @@ use super::{
     Shared,
     connect::{Lease, within},
     error::Fault,
+    pooling::Purpose,
     read::{Seen, seen},
     rows,
 };
@@ -53,8 +54,8 @@ impl Shared {
         let answer = within(async {
             let (begun, clock, rows) = tokio::join!(
                 biased;
-                lease.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ"),
-                lease.client.query_one(&lease.statements.clock, &[]),
+                lease.start(Purpose::Snapshot),
+                lease.query_one(&lease.statements.clock, &[]),
                 headers(&lease, &bounds, scan.reverse, asked),
             );
             begun?;
@@ -85,7 +86,7 @@ impl Shared {
 async fn headers(lease: &Lease, bounds: &Bounds<'_>, reverse: bool, limit: usize) -> Result<Vec<Row>, tokio_postgres::Error> {
     let statement = if reverse { &lease.statements.page_down } else { &lease.statements.page_up };
     let Bounds { above, from, to, below } = bounds;
-    lease.client.query(statement, &[above, from, to, below, &rows::bigint(limit as u64)]).await
+    lease.query(statement, &[above, from, to, below, &rows::bigint(limit as u64)]).await
 }
 
 /// Where keys lie: above one text, from another on, up to a third, and below a fourth. Texts, since the database takes no other bytes.
@@ -194,8 +195,7 @@ impl Cut {
         let is_full = self.projection == Projection::Full && !self.entries.is_empty();
         let names: Vec<_> = self.entries.iter().map(|entry| entry.key.as_str()).collect();
         let answer = within(async {
-            let values =
-                async { if is_full { lease.client.query(&lease.statements.page_values, &[&names]).await } else { Ok(Vec::new()) } };
+            let values = async { if is_full { lease.query(&lease.statements.page_values, &[&names]).await } else { Ok(Vec::new()) } };
             let (values, ended) = tokio::join!(biased; values, lease.client.batch_execute("COMMIT"));
             ended?;
             values

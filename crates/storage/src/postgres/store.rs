@@ -22,6 +22,7 @@ use super::{
     schema::SchemaError,
     sweep::Sweeper,
     time::StoreTime,
+    tls::refusal,
 };
 use parking_lot::Mutex;
 
@@ -72,7 +73,8 @@ impl PostgresStore {
     /// can't reach it.
     pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<dyn Authority>, OpenError> {
         let time = Arc::new(StoreTime::new(source));
-        let pool = Pool::new(config.database, config.migrate, Arc::clone(&time), config.connections).map_err(OpenError::Database)?;
+        let reclaim_every = config.reclaim_every;
+        let pool = Pool::new(config, Arc::clone(&time)).map_err(OpenError::Database)?;
         match pool.try_get().await {
             Ok(_) => {}
             Err(PoolError::Backend(error)) => {
@@ -85,7 +87,7 @@ impl PostgresStore {
         }
         let shared = Arc::new(Shared { pool, time, reads: Reads::default(), applied: AtomicU64::new(0), contended: Mutex::new(None) });
         let queue = Queue::start(Arc::clone(&shared));
-        let sweeper = Sweeper::start(&shared, config.reclaim_every);
+        let sweeper = Sweeper::start(&shared, reclaim_every);
         Ok(Arc::new(Self { shared, queue, sweeper }))
     }
 }
@@ -109,7 +111,7 @@ fn fatal(error: &ConnectError) -> Option<OpenError> {
             let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
             let is_garbled = io.map_or(!error.is_closed(), |io| io.kind() == std::io::ErrorKind::Other);
             let is_other_protocol = error.code().is_none() && is_garbled;
-            (is_refused || is_other_protocol).then(|| OpenError::Database(told(error)))
+            (is_refused || is_other_protocol || refusal(error).is_some()).then(|| OpenError::Database(told(error)))
         }
     }
 }
@@ -181,7 +183,7 @@ impl Store for PostgresStore {
 
     async fn probe(&self) -> Result<Duration, StoreError> {
         let start = Instant::now();
-        let answer = retried!(self.shared, lease => lease.client.query_one(&lease.statements.clock, &[]));
+        let answer = retried!(self.shared, lease => lease.query_one(&lease.statements.clock, &[]));
         answer.map(|_| start.elapsed())
     }
 

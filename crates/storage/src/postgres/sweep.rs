@@ -50,10 +50,10 @@ impl Drop for Sweeper {
 impl Shared {
     /// One round, within its limits. Says how many entries were reclaimed.
     async fn sweep(&self) -> Result<usize, StoreError> {
-        let clock = retried!(self, lease => lease.client.query_one(&lease.statements.clock, &[]))?;
+        let clock = retried!(self, lease => lease.query_one(&lease.statements.clock, &[]))?;
         let now = self.time.at(rows::column(&clock, 0)?);
         let limit = rows::bigint(RECLAIM_ITEMS_MAX as u64);
-        let due = retried!(self, lease => lease.client.query(&lease.statements.due, &[&now.as_micros(), &limit]))?;
+        let due = retried!(self, lease => lease.query(&lease.statements.due, &[&now.as_micros(), &limit]))?;
         let (mut expired, mut tombstones) = (Vec::new(), Vec::new());
         for row in &due {
             let named = (rows::column::<&str>(row, 0)?, rows::column::<i64>(row, 1)?);
@@ -65,14 +65,14 @@ impl Shared {
         if !expired.is_empty() {
             let (keys, revisions): (Vec<_>, Vec<_>) = expired.iter().copied().unzip();
             let until = now.plus_seconds(TOMBSTONE_SECONDS).as_micros();
-            retried!(self, lease => lease.client.execute(&lease.statements.bury, &[&keys, &revisions, &until]))?;
+            retried!(self, lease => lease.execute(&lease.statements.bury, &[&keys, &revisions, &until]))?;
         }
         if !tombstones.is_empty() {
             let (keys, revisions): (Vec<_>, Vec<_>) = tombstones.into_iter().unzip();
-            retried!(self, lease => lease.client.execute(&lease.statements.remove, &[&keys, &revisions, &now.as_micros()]))?;
+            retried!(self, lease => lease.execute(&lease.statements.remove, &[&keys, &revisions, &now.as_micros()]))?;
         }
         let ended = now.as_micros().saturating_sub(rows::bigint(IDEMPOTENCY_KEPT_SECONDS * 1_000_000));
-        retried!(self, lease => lease.client.execute(&lease.statements.remove_requests, &[&ended, &limit]))?;
+        retried!(self, lease => lease.execute(&lease.statements.remove_requests, &[&ended, &limit]))?;
         if !expired.is_empty() {
             self.save_time().await?;
         }
@@ -82,6 +82,6 @@ impl Shared {
     /// Saves the greatest time seen: what has expired must stay absent, should the database's clock go back and all nodes restart.
     pub(super) async fn save_time(&self) -> Result<(), StoreError> {
         let seen = self.time.seen().as_micros();
-        retried!(self, lease => lease.client.execute(&lease.statements.save_time, &[&seen])).map(drop)
+        retried!(self, lease => lease.execute(&lease.statements.save_time, &[&seen])).map(drop)
     }
 }

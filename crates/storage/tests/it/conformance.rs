@@ -101,6 +101,12 @@ fn postgres_conforms_while_it_reclaims_eagerly() {
 }
 
 #[test]
+fn postgres_conforms_through_a_pooler_in_transaction_mode() {
+    let report = suite(&Postgres::pooled);
+    assert_eq!(unproven_of_stores(&report), ["C26"], "clauses that no passed case cites");
+}
+
+#[test]
 fn the_memory_engine_conforms() {
     let report = conclude(engine::run_all(&|| EngineOf::fixture(EngineKind::Memory)));
     for clause in ["E1", "E2", "E3"] {

@@ -5,11 +5,11 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use kvstore_storage::{
-    CacheConfig, CacheMode, ManualClock, PostgresConfig, Store,
+    CacheConfig, CacheMode, ManualClock, Pooling, PostgresConfig, Store,
     conformance::{Fixture, Stop},
     open_cached, open_postgres_at,
 };
-use kvstore_testkit::Redis;
+use kvstore_testkit::{PgBouncer, PoolMode, Redis};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
@@ -25,6 +25,8 @@ const REMOVE: &str =
 pub(crate) struct Postgres {
     reclaim_every: Option<Duration>,
     cache: Option<(CacheMode, Redis)>,
+    /// Whether the store reaches its database through a pooler in transaction mode.
+    is_pooled: bool,
     clock: Arc<ManualClock>,
     opened: Mutex<Option<Opened>>,
 }
@@ -42,9 +44,10 @@ enum Home {
 }
 
 impl Home {
-    async fn make() -> Result<Self, Stop> {
+    async fn make(is_pooled: bool) -> Result<Self, Stop> {
         static TURNS: std::sync::LazyLock<Arc<Mutex<()>>> = std::sync::LazyLock::new(Arc::default);
-        if let Ok(url) = std::env::var(GIVEN) {
+        // The pooler stands before the server of the tests.
+        if let Some(url) = std::env::var(GIVEN).ok().filter(|_| !is_pooled) {
             let turn = Arc::clone(&TURNS).lock_owned().await;
             let ended = Command::new("psql").args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", REMOVE, &url]).status()?;
             return if ended.success() {
@@ -75,27 +78,57 @@ impl Home {
     }
 }
 
+/// The pooler that all cases share. Fewer connections than clients, so that they do change hands.
+fn pooler() -> anyhow::Result<Arc<PgBouncer>> {
+    static SHARED: std::sync::Mutex<Option<Arc<PgBouncer>>> = std::sync::Mutex::new(None);
+    let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(pooler) = &*shared {
+        return Ok(Arc::clone(pooler));
+    }
+    let postgres = kvstore_testkit::Postgres::shared()?;
+    Ok(Arc::clone(shared.insert(Arc::new(PgBouncer::start(postgres.port(), PoolMode::Transaction, 6)?))))
+}
+
 impl Postgres {
     pub(crate) fn fixture(reclaim_every: Option<Duration>) -> Arc<dyn Fixture> {
-        Arc::new(Self { reclaim_every, cache: None, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) })
+        Arc::new(Self::new(reclaim_every, None))
+    }
+
+    /// The same through PgBouncer in transaction mode.
+    pub(crate) fn pooled() -> Arc<dyn Fixture> {
+        Arc::new(Self { is_pooled: true, ..Self::new(None, None) })
+    }
+
+    fn new(reclaim_every: Option<Duration>, cache: Option<(CacheMode, Redis)>) -> Self {
+        Self { reclaim_every, cache, is_pooled: false, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) }
     }
 
     /// The same behind a cache of its own.
     pub(crate) fn cached(mode: CacheMode) -> Arc<dyn Fixture> {
         let redis = Redis::start(&[]).expect("Redis starts");
-        let clock = Arc::new(ManualClock::at(START));
-        Arc::new(Self { reclaim_every: None, cache: Some((mode, redis)), clock, opened: Mutex::new(None) })
+        Arc::new(Self::new(None, Some((mode, redis))))
     }
 
     async fn open(&self, url: &str) -> Result<Arc<dyn Store>, Stop> {
-        let mut config = PostgresConfig::from_url(url)?;
+        let mut config = self.config(url)?;
         config.reclaim_every = self.reclaim_every;
         let store = open_postgres_at(config, self.clock.clone()).await?;
         let Some((mode, redis)) = &self.cache else { return Ok(store) };
-        let config = CacheConfig { url: redis.url(), mode: *mode, times: times_of_cases() };
+        let config = CacheConfig { mode: *mode, times: times_of_cases(), ..CacheConfig::new(redis.url()) };
         let node = Node { store: open_cached(store, &config)? };
         node.becomes("on").await;
         Ok(node.store)
+    }
+
+    fn config(&self, url: &str) -> Result<PostgresConfig, Stop> {
+        if !self.is_pooled {
+            return Ok(PostgresConfig::from_url(url)?);
+        }
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let through = pooler().map_err(|error| Stop::Failed(format!("{error:#}")))?.url(name);
+        let mut config = PostgresConfig::from_url(&through)?;
+        config.pooling = Pooling::Transaction;
+        Ok(config)
     }
 
     /// Another store on the data of the first.
@@ -110,6 +143,7 @@ impl Postgres {
 impl Fixture for Postgres {
     fn name(&self) -> &str {
         match (&self.cache, self.reclaim_every) {
+            _ if self.is_pooled => "postgres through PgBouncer",
             (Some((CacheMode::Validate, _)), _) => "postgres + cache (validate)",
             (Some((CacheMode::Fenced, _)), _) => "postgres + cache (fenced)",
             (None, Some(_)) => "postgres, reclaiming eagerly",
@@ -124,7 +158,7 @@ impl Fixture for Postgres {
     async fn store(&self) -> Result<Arc<dyn Store>, Stop> {
         let mut opened = self.opened.lock().await;
         if opened.is_none() {
-            *opened = Some(Opened { home: Home::make().await?, store: None });
+            *opened = Some(Opened { home: Home::make(self.is_pooled).await?, store: None });
         }
         let opened = opened.as_mut().expect("it was just made");
         if opened.store.is_none() {

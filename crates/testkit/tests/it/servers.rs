@@ -10,7 +10,8 @@ fn runs(pid: i32) -> bool {
 
 #[test]
 fn postgres_keeps_what_was_committed_when_it_is_killed() {
-    let options = PostgresOptions { syncing: Syncing::On, settings: vec![("max_connections".into(), "20".into())] };
+    let settings = vec![("max_connections".into(), "20".into())];
+    let options = PostgresOptions { syncing: Syncing::On, settings, ..PostgresOptions::default() };
     let postgres = Postgres::start(options).expect("a cluster");
     let url = postgres.database().expect("a database");
     let name = url.rsplit('/').next().expect("a name");

@@ -33,7 +33,7 @@ impl Node {
     }
 
     pub(crate) fn with(authority: &Arc<MemoryAuthority>, url: &str, mode: CacheMode, times: CacheTimes) -> Self {
-        let config = CacheConfig { url: url.into(), mode, times };
+        let config = CacheConfig { mode, times, ..CacheConfig::new(url) };
         Self { store: open_cached(authority.clone(), &config).expect("a URL that can be used") }
     }
 

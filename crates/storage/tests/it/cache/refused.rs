@@ -62,7 +62,7 @@ async fn a_server_that_is_not_redis() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_that_can_not_be_used() {
-    for url in ["", "redis", "http://127.0.0.1", "redis://127.0.0.1/x", "rediss://127.0.0.1"] {
+    for url in ["", "redis", "http://127.0.0.1", "redis://127.0.0.1/x", "rediss://127.0.0.1/#insecure"] {
         let refused = open_cached(MemoryAuthority::new(), &CacheConfig::new(url)).err();
         let Some(OpenError::Cache(reason)) = refused else { panic!("{url:?} was taken, or gave {refused:?}") };
         assert!(!reason.is_empty());
