@@ -6,8 +6,8 @@ use anyhow::Context;
 use kvstore_api::{ApiOptions, App, ServeOptions};
 use kvstore_service::{Limits, Service};
 use kvstore_storage::{
-    Budget, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, Store, SystemClock, is_fenced, migrate_postgres,
-    open_cached, open_embedded, open_postgres,
+    Budget, DatabaseParts, Distributed, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, Store, SystemClock,
+    distribute_postgres, is_fenced, migrate_postgres, open_cached, open_embedded, open_postgres,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -126,6 +126,13 @@ pub(crate) fn migrate(settings: &Settings) -> anyhow::Result<usize> {
     let config = database(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
     Ok(runtime.block_on(migrate_postgres(config)).map_err(|error| refused_database(settings, &error))?)
+}
+
+/// The same, and shards the table of entries.
+pub(crate) fn distribute(settings: &Settings) -> anyhow::Result<(usize, Distributed)> {
+    let config = database(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
+    Ok(runtime.block_on(distribute_postgres(config)).map_err(|error| refused_database(settings, &error))?)
 }
 
 fn database(settings: &Settings) -> anyhow::Result<PostgresConfig> {

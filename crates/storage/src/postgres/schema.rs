@@ -12,7 +12,7 @@ const MIGRATIONS: &[(&str, &str)] =
     &[("V1__entries", include_str!("migrations/V1__entries.sql")), ("V2__fence", include_str!("migrations/V2__fence.sql"))];
 
 /// Any number that no other program is likely to lock: "kvstore" in ASCII.
-const LOCK: i64 = 0x006b_7673_746f_7265;
+pub(super) const LOCK: i64 = 0x006b_7673_746f_7265;
 
 /// What a node does about missing tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
