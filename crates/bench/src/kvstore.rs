@@ -30,6 +30,22 @@ pub(crate) struct Setup<'a> {
     pub(crate) memory_mb: Option<u64>,
     /// The cgroup that it runs in.
     pub(crate) cgroup: Option<&'a Cgroup>,
+    /// The database that keeps the data, where that is not the data directory.
+    pub(crate) database: Option<Database<'a>>,
+}
+
+/// A PostgreSQL, and a cache before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Database<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) cache: Option<Cache<'a>>,
+}
+
+/// A Redis, and how its entries become answers (`--cache`).
+#[derive(Clone, Copy)]
+pub(crate) struct Cache<'a> {
+    pub(crate) mode: &'static str,
+    pub(crate) redis_url: &'a str,
 }
 
 /// A running server. Its data directory goes with it.
@@ -159,6 +175,13 @@ fn spawn(setup: &Setup<'_>, dir: &Path, port: u16) -> Result<Child> {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("KVSTORE_")) {
             command.env_remove(&name);
+        }
+    }
+    command.env_remove("REDIS_URL");
+    if let Some(Database { url, cache }) = setup.database {
+        command.args(["--storage", "postgres"]).env("KVSTORE_DATABASE_URL", url);
+        if let Some(Cache { mode, redis_url }) = cache {
+            command.args(["--cache", mode]).env("REDIS_URL", redis_url);
         }
     }
     command.current_dir(dir);

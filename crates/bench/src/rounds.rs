@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::{
-    load::{Load, Pace, Plan, Sample, Server, redis_benchmark::RedisBenchmark},
+    load::{Load, Pace, Plan, Sample, Server, pgbench::Pgbench, redis_benchmark::RedisBenchmark},
     progress::progress,
     report::{Measurement, Report, Unit},
 };
@@ -14,6 +14,7 @@ use crate::{
 pub(crate) enum Runner {
     Own(Server, Plan),
     Redis(RedisBenchmark),
+    Pgbench(Pgbench),
 }
 
 /// A peer with its load.
@@ -39,6 +40,7 @@ impl Runner {
         match self {
             Self::Own(..) => "kvstore-bench",
             Self::Redis(_) => "redis-benchmark",
+            Self::Pgbench(_) => "pgbench",
         }
     }
 
@@ -49,6 +51,7 @@ impl Runner {
                 load.run_for(time).await?.sample()
             }
             Self::Redis(redis) => redis.run(connections, time).await,
+            Self::Pgbench(pgbench) => pgbench.run(connections, time).await,
         }
     }
 }

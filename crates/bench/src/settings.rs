@@ -99,7 +99,8 @@ impl Settings {
     }
 }
 
-fn is_in_memory(path: &Path) -> Result<bool> {
+/// Whether a folder is in memory, where syncs cost nothing.
+pub(crate) fn is_in_memory(path: &Path) -> Result<bool> {
     const TMPFS: i64 = 0x0102_1994;
     const RAMFS: u32 = 0x8584_58f6;
     let kind = rustix::fs::statfs(path).with_context(|| format!("asking for the file system of {}", path.display()))?.f_type;

@@ -70,6 +70,17 @@ pub(crate) const COMPACTION: Target = at_most(
 pub(crate) const REOPEN: Target = at_most("reopen", "reopening after kill -9 with the log at its size limit", "s", 2.0, Some(0.5));
 pub(crate) const IDLE: Target = at_most("idle", "idle memory after start", "MB", 60.0, Some(30.0));
 
+pub(crate) const POSTGRES_GET: Target =
+    ratio("postgres-get", "uncached GET over PostgreSQL, 64 connections, against pgbench's prepared SELECT", 0.5, Some(0.8));
+pub(crate) const POSTGRES_CACHED_GET: Target =
+    ratio("postgres-cached-get", "cached GET (fenced), 64 connections, against redis-benchmark GET", 0.25, Some(0.4));
+pub(crate) const POSTGRES_PUT: Target =
+    ratio("postgres-put", "PUT over PostgreSQL, 64 connections, against pgbench's prepared upsert", 0.8, Some(1.5));
+pub(crate) const POSTGRES_BATCH: Target =
+    ratio("postgres-batch", "batches of 1,000 over PostgreSQL, 64 connections, items/s against the same upserts/s", 2.0, Some(5.0));
+pub(crate) const POSTGRES_HOT_PUT: Target =
+    ratio("postgres-hot-put", "PUT to one hot key, 64 connections, against pgbench's upsert of one row", 2.0, Some(5.0));
+
 pub(crate) const LARGE_READS: Target =
     ratio("large-reads", "random reads under the cap, against bare RocksDB under the same cap", 0.7, Some(0.9));
 pub(crate) const LARGE_READS_P99: Target = at_most("large-reads-p99", "p99 of the same, against bare RocksDB's", "x", 1.5, None);

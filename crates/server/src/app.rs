@@ -6,8 +6,9 @@ use anyhow::Context;
 use kvstore_api::{ApiOptions, App, ServeOptions};
 use kvstore_service::{Limits, Service};
 use kvstore_storage::{
-    Budget, CacheConfig, DatabaseFacts, DatabaseParts, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig, RedisFacts, Store,
-    SystemClock, examine_postgres, is_fenced, migrate_postgres, open_cached, open_embedded, open_postgres,
+    Budget, CacheConfig, DatabaseFacts, DatabaseParts, Distributed, EmbeddedConfig, MemoryPlan, Migrate, OpenError, PostgresConfig,
+    RedisFacts, Store, SystemClock, distribute_postgres, examine_postgres, is_fenced, migrate_postgres, open_cached, open_embedded,
+    open_postgres,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -126,6 +127,13 @@ pub(crate) fn migrate(settings: &Settings) -> anyhow::Result<usize> {
     let config = database(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
     Ok(runtime.block_on(migrate_postgres(config)).map_err(|error| refused_database(settings, &error))?)
+}
+
+/// The same, and shards the table of entries.
+pub(crate) fn distribute(settings: &Settings) -> anyhow::Result<(usize, Distributed)> {
+    let config = database(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
+    Ok(runtime.block_on(distribute_postgres(config)).map_err(|error| refused_database(settings, &error))?)
 }
 
 /// Where the database of the settings is, and how.

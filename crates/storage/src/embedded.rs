@@ -189,7 +189,7 @@ impl<E: Engine> Store for Embedded<E> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { store_wide_order: true }
+        Capabilities { store_wide_order: true, common_snapshot: true }
     }
 
     fn status(&self) -> Status {

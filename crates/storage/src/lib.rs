@@ -39,9 +39,9 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
 pub use open::{
-    DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, examine_postgres, examine_redis, identify, migrate_postgres,
-    open_cached, open_embedded, open_engine, open_memory, open_memory_engine, open_postgres, open_postgres_at, read_position,
-    restore_embedded,
+    DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, distribute_postgres, examine_postgres, examine_redis, identify,
+    migrate_postgres, open_cached, open_embedded, open_engine, open_memory, open_memory_engine, open_postgres, open_postgres_at,
+    read_position, restore_embedded,
 };
-pub use postgres::{DatabaseFacts, DatabaseParts, Migrate, Pooling, PoolingError, PostgresConfig};
+pub use postgres::{DatabaseFacts, DatabaseParts, Distributed, Migrate, Pooling, PoolingError, PostgresConfig};
 pub use store::{CacheStatus, Capabilities, State, Status, Store};

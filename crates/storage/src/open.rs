@@ -14,7 +14,7 @@ use crate::{
     cache::{self, Cached, RedisFacts},
     embedded::Embedded,
     memory::MemoryEngine,
-    postgres::{self, DatabaseFacts, PostgresConfig, PostgresStore, TimeSource},
+    postgres::{self, DatabaseFacts, Distributed, PostgresConfig, PostgresStore, TimeSource},
     rocks::{self, RocksEngine},
 };
 
@@ -76,6 +76,15 @@ pub async fn open_postgres(config: PostgresConfig) -> Result<Arc<dyn Authority>,
 /// [`OpenError::Database`]: it can't be reached, or refuses.
 pub async fn migrate_postgres(config: PostgresConfig) -> Result<usize, OpenError> {
     postgres::migrate(config).await
+}
+
+/// The same, and shards the table of entries by its key over the workers of a Citus. Says how many migrations ran, and whether the table
+/// was sharded before.
+///
+/// # Errors
+/// As for [`migrate_postgres`]; or the database has no Citus, or it refuses.
+pub async fn distribute_postgres(config: PostgresConfig) -> Result<(usize, Distributed), OpenError> {
+    postgres::distribute(config).await
 }
 
 /// Asks a database how it is. Nothing is changed.

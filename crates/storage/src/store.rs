@@ -79,6 +79,9 @@ pub struct Capabilities {
     /// Revisions and stamps follow the order of commits in the whole store, not only per key. So a revision says what a reader has seen,
     /// and a stamp moves store time on for all keys.
     pub store_wide_order: bool,
+    /// Reads of several keys, and pages, show one moment (C1, C4, C5, C9). Without it, each entry is whole and as new as C4 says, but a batch
+    /// may be seen in part while it is being committed, and so may what a write that changes nothing rests on.
+    pub common_snapshot: bool,
 }
 
 /// Whether a store serves.

@@ -90,6 +90,10 @@ pub const DATABASE_MIGRATION_LOOK_MS: u64 = 100;
 pub const DATABASE_ANSWER_MS_MAX: u64 = 15_000;
 /// Groups of writes that are under way at one time; they share no key.
 pub const DATABASE_GROUPS_MAX: usize = 4;
+/// Of these, groups of small batches alone. With fewer of them more writes share a commit.
+pub const DATABASE_LIGHT_GROUPS_MAX: usize = 2;
+/// Items of a batch that is small.
+pub const DATABASE_LIGHT_ITEMS_MAX: usize = 100;
 /// Queued batches that are looked through for a group, past those that must wait for a key.
 pub const DATABASE_QUEUE_LOOK_MAX: usize = 4_096;
 /// Rows that one statement writes.

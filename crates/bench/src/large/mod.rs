@@ -84,7 +84,8 @@ impl Bench<'_> {
 
     /// A server under a cap with so many entries, at rest.
     async fn loaded<'a>(&'a self, cgroup: &'a Cgroup, entries: u64) -> Result<Kvstore<'a>> {
-        let setup = Setup { binary: self.binary, work: self.work, memory_mb: Some(self.settings.memory_mb), cgroup: Some(cgroup) };
+        let setup =
+            Setup { binary: self.binary, work: self.work, memory_mb: Some(self.settings.memory_mb), cgroup: Some(cgroup), database: None };
         let mut server = Kvstore::start(setup).await?;
         progress!("loading {entries} entries into kvstore");
         let loader =

@@ -9,6 +9,7 @@ mod generator;
 mod generator_tests;
 pub(crate) mod loader;
 mod pace;
+pub(crate) mod pgbench;
 mod reader;
 pub(crate) mod redis_benchmark;
 mod requests;

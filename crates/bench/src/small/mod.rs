@@ -1,9 +1,11 @@
-//! `make bench`: 100,000 keys of 100 bytes, kvstore beside Redis, etcd and a bare route.
+//! `make bench`: 100,000 keys of 100 bytes, kvstore beside Redis, etcd and a bare route; and kvstore over PostgreSQL
+//! beside pgbench.
 
 mod closed_loops;
 mod compaction;
 mod idle;
 mod latency;
+mod postgres;
 mod reopen;
 mod servers;
 
@@ -36,6 +38,7 @@ const GROUPS: &[(&str, &[Target])] = &[
     ("latency", &[]),
     ("compaction", &[targets::COMPACTION]),
     ("reopen", &[targets::REOPEN]),
+    ("postgres", postgres::TARGETS),
 ];
 
 /// What every group needs.
@@ -54,7 +57,7 @@ impl<'a> Bench<'a> {
 
     /// A server with its default settings.
     const fn setup(&self) -> Setup<'a> {
-        Setup { binary: self.binary, work: self.work, memory_mb: None, cgroup: None }
+        Setup { binary: self.binary, work: self.work, memory_mb: None, cgroup: None, database: None }
     }
 }
 
@@ -92,6 +95,7 @@ async fn run_group<'a>(name: &str, bench: &'a Bench<'a>, kept: &mut Option<Serve
         "idle" => idle::measure(bench, report).await,
         "compaction" => compaction::measure(bench, report).await,
         "reopen" => reopen::measure(bench, report).await,
+        "postgres" => postgres::measure(bench, report).await,
         _ => {
             let mut servers = match kept.take() {
                 Some(servers) => servers,

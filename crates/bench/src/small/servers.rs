@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Bench;
 use crate::{
-    kvstore::Kvstore,
+    kvstore::{Kvstore, Setup},
     load::{Server, loader::Loader},
     machine::version_of,
     peers::{bare_route::BareRoute, etcd::Etcd, redis::Redis},
@@ -27,7 +27,12 @@ pub(super) struct Servers<'a> {
 
 /// A server with all keys loaded.
 pub(super) async fn loaded<'a>(bench: &Bench<'a>) -> Result<Kvstore<'a>> {
-    let server = Kvstore::start(bench.setup()).await?;
+    loaded_as(bench.setup()).await
+}
+
+/// The same, set up in another way.
+pub(super) async fn loaded_as(setup: Setup<'_>) -> Result<Kvstore<'_>> {
+    let server = Kvstore::start(setup).await?;
     let loader = Loader { port: server.port, entries: KEYS, value_bytes: VALUE_BYTES, batch: 1_000, connections: 2, limit: LOADING_MAX };
     loader.run().await?;
     Ok(server)

@@ -1,6 +1,7 @@
 //! `kvstore migrate`: make the tables that `kvstore serve --storage postgres` works on.
 
 use clap::Args;
+use kvstore_storage::Distributed;
 
 use super::output;
 use crate::{
@@ -16,6 +17,10 @@ use crate::{
 pub(super) struct Migrate {
     #[command(flatten)]
     given: Given,
+
+    /// Shard the table of entries by its key over the workers of a Citus; the database is the coordinator's
+    #[arg(long)]
+    distribute: bool,
 }
 
 impl Migrate {
@@ -26,12 +31,23 @@ impl Migrate {
             settings.storage == Storage::Postgres,
             "there is nothing to migrate: the storage is embedded; say --storage postgres"
         );
-        let said = match app::migrate(&settings)? {
+        let (ran, distributed) = if self.distribute {
+            let (ran, distributed) = app::distribute(&settings)?;
+            (ran, Some(distributed))
+        } else {
+            (app::migrate(&settings)?, None)
+        };
+        let said = match ran {
             0 => "the tables are up to date\n".to_owned(),
             1 => "1 migration ran\n".to_owned(),
             ran => format!("{ran} migrations ran\n"),
         };
-        output::print(said.as_bytes())?;
+        let also = match distributed {
+            None => "",
+            Some(Distributed::Now) => "the table is distributed now\n",
+            Some(Distributed::Before) => "the table was distributed before\n",
+        };
+        output::print((said + also).as_bytes())?;
         Ok(Exit::Ok)
     }
 }

@@ -82,6 +82,20 @@ fn what_does_not_heal_is_refused_in_a_sentence_that_names_the_setting() {
     Server::start_command(command).stop();
 }
 
+#[test]
+fn a_table_is_not_distributed_without_citus() {
+    let postgres = Postgres::shared().expect("a cluster");
+    let name = database(&postgres);
+    let mut command = kvstore(&["migrate", "--storage", "postgres", "--distribute", "--database-url"]);
+    command.arg(postgres.url(&name));
+    let output = run(command, b"");
+    expect_exit(&output, 2);
+    let said = text(&output.stderr);
+    assert!(said.contains("lacks the extension citus") && said.lines().count() == 1, "{said}");
+    let made = postgres.sql(&name, "SELECT count(*) FROM pg_tables WHERE tablename = 'kv'").expect("a count");
+    assert_eq!(made, "0", "what is refused makes no tables");
+}
+
 fn database(postgres: &Postgres) -> String {
     let url = postgres.database().expect("a database");
     url.rsplit('/').next().expect("a name").to_owned()

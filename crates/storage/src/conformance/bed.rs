@@ -57,6 +57,19 @@ impl Bed {
         Ok(Self { fixture: Arc::clone(&self.fixture), store })
     }
 
+    /// What a case ends with that showed a weaker form where reads of several keys show no common moment.
+    pub(super) fn shown_with_snapshots(&self) -> Result<(), Stop> {
+        if self.store.capabilities().common_snapshot {
+            return Ok(());
+        }
+        Err(Stop::Weaker("a batch may be seen in part while it is being committed"))
+    }
+
+    /// Whether reads of several keys show one moment.
+    pub(super) fn has_common_snapshot(&self) -> bool {
+        self.store.capabilities().common_snapshot
+    }
+
     /// Whether revisions and stamps follow one order in the whole store.
     pub(super) fn has_store_wide_order(&self) -> bool {
         self.store.capabilities().store_wide_order

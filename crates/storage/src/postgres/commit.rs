@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use kvstore_types::{
     IdempotencyRecord, Revision, WriteBatch,
     limits::{COMMIT_WAIT_MS_MAX, DATABASE_STATEMENT_ROWS_MAX},
@@ -24,6 +24,15 @@ use super::{
     rows::{self, bigint},
 };
 use crate::StoreError;
+
+/// What a group takes hold of before it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nothing: whoever commits first is first.
+    Nothing,
+    /// Its rows, so that nobody else is first again.
+    Rows,
+}
 
 /// Before a commit was sent, a connection that broke has changed nothing.
 impl From<Fault> for Failure {
@@ -47,7 +56,7 @@ fn conflict() -> Failure {
 impl Shared {
     /// Reads what a group rests on. Rows come before records and the clock: a record that is absent then was absent when the rows were
     /// read, and a drawn revision is greater than all of theirs.
-    pub(super) async fn snapshot(&self, batches: &[&WriteBatch]) -> Result<(Lease, Snapshot), Failure> {
+    pub(super) async fn snapshot(&self, batches: &[&WriteBatch], hold: Hold) -> Result<(Lease, Snapshot), Failure> {
         let mut keys: Vec<_> = batches.iter().flat_map(|batch| batch.items()).map(|item| item.key.as_str()).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -55,19 +64,31 @@ impl Shared {
         let members = bigint(batches.len() as u64);
         let (keyed, counted): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&keys], [&members]);
         let mut lease = self.pool.get().await.map_err(Failure::Final)?;
+        if hold == Hold::Rows {
+            lease.begin();
+        }
         let answer = within(async {
             let (connection, statements) = (&*lease, &*lease.statements);
+            let held = async {
+                if hold == Hold::Nothing {
+                    return Ok(());
+                }
+                // In the order of the keys, as every writer locks them.
+                let rows = try_join_all(keys.iter().map(|key| async { connection.execute(&statements.hold, &[key]).await }));
+                tokio::try_join!(biased; connection.start(Purpose::Write), rows).map(drop)
+            };
             let records =
                 async { if requests.is_empty() { Ok(Vec::new()) } else { connection.query(&statements.requests, &[&requests]).await } };
             tokio::try_join!(
                 biased;
+                held,
                 connection.query(&statements.headers, &keyed),
                 records,
                 connection.query_one(&statements.draw, &counted)
             )
         });
         let answer = answer.await;
-        let (rows, records, drawn) = lease.settle(answer)?;
+        let ((), rows, records, drawn) = lease.settle(answer)?;
         let snapshot = self.gather(&rows, &records, &drawn).map_err(Failure::Final)?;
         let greatest = snapshot.rows.values().map(|stored| stored.header.revision).max();
         if snapshot.revisions.iter().min().copied() <= greatest {
@@ -99,24 +120,28 @@ impl Shared {
         if let [chunk] = &chunks[..]
             && records.keys.is_empty()
             && plan.deadline.is_none()
+            && !lease.is_begun()
             && !self.is_contended()
             && lease.pooling == Pooling::Session
         {
             return self.write_at_once(lease, chunk).await;
         }
+        let is_begun = lease.is_begun();
         lease.begin();
         let answer = within(async {
             let (connection, statements) = (&*lease, &*lease.statements);
-            let upserts = join_all(chunks.iter().map(|chunk| async { connection.execute(&statements.upsert, &chunk.parameters()).await }));
+            let begin = async { if is_begun { Ok(()) } else { connection.start(Purpose::Write).await } };
+            let upserts =
+                join_all(chunks.iter().map(|chunk| async { connection.query_one(&statements.upsert, &chunk.parameters()).await }));
             let requests = async {
                 if records.keys.is_empty() { Ok(0) } else { connection.execute(&statements.upsert_requests, &records.parameters()).await }
             };
             let clock = async { if plan.deadline.is_some() { connection.query_opt(&statements.clock, &[]).await } else { Ok(None) } };
-            let (begun, upserts, requests, clock) = tokio::join!(biased; connection.start(Purpose::Write), upserts, requests, clock);
+            let (begun, upserts, requests, clock) = tokio::join!(biased; begin, upserts, requests, clock);
             begun?;
             let mut written = 0;
             for upsert in upserts {
-                written += upsert?;
+                written += upsert?.try_get::<_, i64>(0)?.unsigned_abs();
             }
             Ok((written + requests?, clock?))
         });
@@ -124,13 +149,14 @@ impl Shared {
         let (written, clock) = lease.settle(answer)?;
         let wanted = (rows.len() + records.keys.len()) as u64;
         if written != wanted || self.is_too_late(plan, clock.as_ref()).map_err(Failure::Final)? {
-            return Err(roll_back(lease).await);
+            leave(lease).await;
+            return Err(conflict());
         }
         finish(lease).await
     }
 
-    /// Writes rows by one statement that is a transaction by itself: a round trip less. It has no place for the limits of a transaction. A conflict makes it fail, and the server logs
-    /// that; so after one it is left aside for a while.
+    /// Writes rows by one statement that is a transaction by itself: a round trip less. It has no place for the limits of a
+    /// transaction. A conflict makes it fail, and the server logs that; so after one it is left aside for a while.
     async fn write_at_once(&self, mut lease: Lease, rows: &RowArrays<'_>) -> Result<(), Failure> {
         let count = bigint(rows.keys.len() as u64);
         let mut parameters: Vec<&(dyn ToSql + Sync)> = rows.parameters().to_vec();
@@ -161,12 +187,12 @@ impl Shared {
     }
 }
 
-async fn roll_back(mut lease: Lease) -> Failure {
+/// Undoes a transaction, so that its connection can be used again.
+pub(super) async fn leave(mut lease: Lease) {
     let answer = within(lease.client.batch_execute("ROLLBACK")).await;
     if lease.settle(answer).is_ok() {
         lease.end();
     }
-    conflict()
 }
 
 /// Commits. From here on nothing is tried again.

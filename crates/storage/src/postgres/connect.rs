@@ -27,6 +27,7 @@ use tokio_postgres::{AsyncMessage, Client, Error, error::Severity, types::Type};
 
 use super::{
     PostgresConfig,
+    distribute::is_distributed,
     error::{ConnectError, Fault, empties_pool, is_broken, no_connection},
     pooling::{Pooling, Purpose},
     schema::{self, Migrate},
@@ -41,6 +42,8 @@ pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) statements: Arc<Statements>,
     pub(super) pooling: Pooling,
+    /// Whether the table is sharded: reads of several keys see no common snapshot.
+    pub(super) is_distributed: bool,
     warnings: Arc<AtomicUsize>,
     task: AbortHandle,
     made: Instant,
@@ -69,6 +72,7 @@ pub(super) struct Manager {
     time: Arc<StoreTime>,
     is_migrated: AtomicBool,
     is_reachable: AtomicBool,
+    is_distributed: AtomicBool,
     /// Raised where every connection made so far leads to the wrong server.
     generation: AtomicU64,
 }
@@ -87,8 +91,12 @@ impl Manager {
             self.is_migrated.store(true, Ordering::Release);
         }
         self.set_up(&client).await?;
+        let is_distributed = is_distributed(&client).await?;
+        if is_distributed && !self.is_distributed.swap(is_distributed, Ordering::AcqRel) {
+            tracing::info!("the table is distributed: reads of several keys see no common snapshot");
+        }
         let statements = self.statements(&client).await?;
-        Ok(Connection { client, statements, pooling: self.pooling, warnings, task, made: Instant::now(), generation })
+        Ok(Connection { client, statements, pooling: self.pooling, is_distributed, warnings, task, made: Instant::now(), generation })
     }
 
     async fn statements(&self, client: &Client) -> Result<Arc<Statements>, Error> {
@@ -186,6 +194,7 @@ impl Pool {
             time,
             is_migrated: AtomicBool::new(false),
             is_reachable: AtomicBool::new(true),
+            is_distributed: AtomicBool::new(false),
             generation: AtomicU64::new(0),
         };
         let connect = Duration::from_millis(DATABASE_CONNECT_MS_MAX);
@@ -212,6 +221,11 @@ impl Pool {
         Ok(Lease { object: Some(got?), must_close: false, is_committing: false, pool: self.clone() })
     }
 
+    /// Whether a connection found the table sharded.
+    pub(super) fn is_distributed(&self) -> bool {
+        self.0.manager().is_distributed.load(Ordering::Acquire)
+    }
+
     /// Whether the last connection that was asked for could be made.
     pub(super) fn is_reachable(&self) -> bool {
         self.0.manager().is_reachable.load(Ordering::Acquire)
@@ -232,6 +246,11 @@ impl Lease {
     /// A transaction begins.
     pub(super) fn begin(&mut self) {
         self.must_close = true;
+    }
+
+    /// Whether a transaction has begun.
+    pub(super) fn is_begun(&self) -> bool {
+        self.must_close
     }
 
     /// The transaction is about to be committed.

@@ -3,10 +3,15 @@
 
 use kvstore_types::{
     Outcome, WriteBatch,
-    limits::{DATABASE_ATTEMPTS_MAX, DATABASE_LONE_ATTEMPTS_MAX},
+    limits::{DATABASE_ATTEMPTS_MAX, DATABASE_LIGHT_ITEMS_MAX, DATABASE_LONE_ATTEMPTS_MAX},
 };
 
-use super::{Shared, plan::Plan, queue::Member};
+use super::{
+    Shared,
+    commit::{Hold, leave},
+    plan::Plan,
+    queue::Member,
+};
 use crate::StoreError;
 
 /// Why an attempt came to nothing. `error` is what to say if it was the last.
@@ -31,8 +36,8 @@ pub(super) async fn write(shared: &Shared, group: Vec<Member>) {
 async fn round(shared: &Shared, group: Vec<Member>) -> Vec<Member> {
     let attempts = if group.len() == 1 { DATABASE_LONE_ATTEMPTS_MAX } else { DATABASE_ATTEMPTS_MAX };
     let mut last = None;
-    for _ in 0..attempts {
-        match attempt(shared, &group).await {
+    for number in 0..attempts {
+        match attempt(shared, &group, hold(&group, number)).await {
             Ok(outcomes) => return answer(group, outcomes),
             Err(Failure::Again(error)) => last = Some(error),
             Err(Failure::Refused(error)) => {
@@ -73,12 +78,22 @@ fn refuse(group: Vec<Member>, error: &StoreError) {
     }
 }
 
-async fn attempt(shared: &Shared, group: &[Member]) -> Result<Vec<Option<Outcome>>, Failure> {
+/// A batch that was too late several times holds its rows: where another node's round trips are shorter, it would be too late for ever.
+fn hold(group: &[Member], number: u32) -> Hold {
+    match group {
+        [lone] if number >= DATABASE_ATTEMPTS_MAX && lone.batch.items().len() <= DATABASE_LIGHT_ITEMS_MAX => Hold::Rows,
+        _ => Hold::Nothing,
+    }
+}
+
+async fn attempt(shared: &Shared, group: &[Member], hold: Hold) -> Result<Vec<Option<Outcome>>, Failure> {
     let batches: Vec<&WriteBatch> = group.iter().map(|member| &*member.batch).collect();
-    let (lease, snapshot) = shared.snapshot(&batches).await?;
+    let (lease, snapshot) = shared.snapshot(&batches, hold).await?;
     let plan = Plan::new(batches.into_iter(), &snapshot);
     if !plan.is_empty() {
         shared.commit(lease, &plan).await?;
+    } else if lease.is_begun() {
+        leave(lease).await;
     }
     if let Some(applied) = plan.applied {
         shared.note_applied(applied);

@@ -1,6 +1,6 @@
 //! The store over PostgreSQL, or over what speaks its protocol: a node keeps nothing, and any number of nodes work on one database.
 //!
-//! It uses portable SQL alone: no locks on several keys before a write, no function in an upsert that is not a plain column.
+//! It uses portable SQL alone: no statement that locks rows of several keys, no function in an upsert that is not a plain column.
 //!
 //! **Tombstones.** A delete leaves a row without a value, for longer than any transaction lasts (`TOMBSTONE_SECONDS`). It keeps the
 //! revision, so revisions grow per key across deletion and creation (C13); and absence is a state with a revision, so a write that
@@ -8,7 +8,8 @@
 //!
 //! **Writes** are optimistic and grouped (`queue.rs`, `group.rs`). A group reads its rows without locks, is evaluated by
 //! `kvstore_types::evaluate` against a plan of final states (`plan.rs`), and written by one sorted upsert that touches a row only where its
-//! revision is still the one read (`commit.rs`). Fewer rows than sent: somebody else was faster, so it is evaluated anew.
+//! revision is still the one read (`commit.rs`). Fewer rows than sent: somebody else was faster, so it is evaluated anew. A batch that was too
+//! late several times, alone, locks its rows before it reads, one statement each.
 //!
 //! **Time** is the database's clock, the same for all nodes. A row's stamps grow whatever that clock does. A writer takes its time
 //! before it holds the row, and a reader may take a later one and find the row expired, before the writer commits it as a live one.
@@ -20,6 +21,10 @@
 //! **Unknown.** Until COMMIT is sent, a failure means *not applied*. From then on a lost answer, a warning (a synchronous standby that
 //! did not confirm) or an answer that is too late means *unknown*, and nothing is tried again.
 //!
+//! **Shards.** Where the table is sharded over machines (`distribute.rs`), a write is one transaction still, but reads of several keys see
+//! no common snapshot: one may see a batch that another does not see yet. Each entry is whole. A write that is applied rests on revisions that
+//! are checked as it is written, so it is as exact as before; one that changes nothing rests on what was read. `Capabilities` says so.
+//!
 //! Pooling is `deadpool` itself rather than its wrapper for PostgreSQL: a connection here has its statements prepared, and a task of
 //! ours that counts the server's warnings.
 
@@ -27,6 +32,7 @@ mod address;
 mod commit;
 mod config;
 mod connect;
+mod distribute;
 mod error;
 mod examine;
 mod fence;
@@ -49,11 +55,13 @@ mod tls;
 
 pub use self::{
     config::{DatabaseParts, PostgresConfig},
+    distribute::Distributed,
     examine::DatabaseFacts,
     pooling::{Pooling, PoolingError},
     schema::Migrate,
 };
 pub(crate) use self::{
+    distribute::distribute,
     examine::examine,
     schema::migrate,
     store::{PostgresStore, Shared},

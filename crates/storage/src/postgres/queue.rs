@@ -16,8 +16,8 @@ use foldhash::{HashSet, HashSetExt};
 use kvstore_types::{
     IdempotencyKey, Key, Outcome, WriteBatch,
     limits::{
-        COMMIT_WAIT_MS_MAX, DATABASE_GROUPS_MAX, DATABASE_QUEUE_LOOK_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX, QUEUE_BATCHES_MAX,
-        QUEUE_WAIT_MS_MAX,
+        COMMIT_WAIT_MS_MAX, DATABASE_GROUPS_MAX, DATABASE_LIGHT_GROUPS_MAX, DATABASE_LIGHT_ITEMS_MAX, DATABASE_QUEUE_LOOK_MAX,
+        GROUP_BATCHES_MAX, GROUP_BYTES_MAX, QUEUE_BATCHES_MAX, QUEUE_WAIT_MS_MAX,
     },
 };
 use parking_lot::Mutex;
@@ -206,7 +206,7 @@ impl Worker {
     }
 
     fn start_groups(&mut self) {
-        while self.running.len() < DATABASE_GROUPS_MAX {
+        while has_room(self.held.values()) {
             let group = self.gather();
             if group.is_empty() {
                 return;
@@ -246,5 +246,36 @@ impl Worker {
         passed.append(&mut self.waiting);
         self.waiting = passed;
         group
+    }
+}
+
+/// Whether another group may go beside these. A few of small batches keep the database busy, and the next one gathers meanwhile; those
+/// with a large batch take long, so they do not count as one of the few.
+fn has_room<'a>(under_way: impl ExactSizeIterator<Item = &'a Vec<Arc<WriteBatch>>>) -> bool {
+    let all = under_way.len();
+    let is_light = |batches: &&Vec<Arc<WriteBatch>>| batches.iter().all(|batch| batch.items().len() <= DATABASE_LIGHT_ITEMS_MAX);
+    all < DATABASE_GROUPS_MAX && under_way.filter(is_light).count() < DATABASE_LIGHT_GROUPS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use kvstore_types::{Item, Mutation};
+
+    use super::*;
+
+    /// A group of one batch with so many items.
+    fn group(items: usize) -> Vec<Arc<WriteBatch>> {
+        let item = |number| Item { key: Key::new(&format!("key-{number}")).unwrap(), mutation: Mutation::Delete, condition: None };
+        vec![Arc::new(WriteBatch::new((0..items).map(item).collect(), None).unwrap())]
+    }
+
+    #[test]
+    fn groups_of_small_batches_are_few_and_large_ones_do_not_keep_them_waiting() {
+        let (small, large) = (group(1), group(DATABASE_LIGHT_ITEMS_MAX + 1));
+        let room = |groups: &[&Vec<Arc<WriteBatch>>]| has_room(groups.iter().copied());
+        assert!(room(&[]) && room(&[&small]), "the first two of small batches");
+        assert!(!room(&[&small, &small]), "a third of small batches");
+        assert!(room(&[&large, &large]) && room(&[&large, &large, &large]), "one more beside large ones");
+        assert!(!room(&[&large, &large, &large, &large]), "a fifth of any kind");
     }
 }

@@ -71,7 +71,8 @@ async fn fill(lease: &mut Lease, rows: &[FinalRow<'_>], greatest: Revision) -> R
     let answer = within(async {
         let mut written = 0;
         for chunk in rows.chunks(DATABASE_STATEMENT_ROWS_MAX) {
-            written += lease.execute(&lease.statements.upsert, &RowArrays::of(chunk).parameters()).await?;
+            let counted = lease.query_one(&lease.statements.upsert, &RowArrays::of(chunk).parameters()).await?;
+            written += counted.try_get::<_, i64>(0)?.unsigned_abs();
         }
         lease.query_one(&lease.statements.reach_revision, &[&bigint(greatest.0)]).await?;
         Ok(written)

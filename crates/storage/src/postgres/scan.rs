@@ -78,7 +78,11 @@ impl Shared {
             let answer = within(headers(&lease, &bounds, scan.reverse, asked)).await;
             rows = lease.settle(answer)?;
         }
+        let is_distributed = lease.is_distributed;
         cut.finish(lease).await?;
+        if is_distributed {
+            cut.read_changed(self).await?;
+        }
         Ok(self.confirm(&cut.just_expired).await?.then(|| cut.page(applied)))
     }
 }
@@ -194,8 +198,15 @@ impl Cut {
     async fn finish(&mut self, mut lease: Lease) -> Result<(), Fault> {
         let is_full = self.projection == Projection::Full && !self.entries.is_empty();
         let names: Vec<_> = self.entries.iter().map(|entry| entry.key.as_str()).collect();
+        let revisions: Vec<_> = self.entries.iter().map(|entry| rows::bigint(entry.header.revision.0)).collect();
         let answer = within(async {
-            let values = async { if is_full { lease.query(&lease.statements.page_values, &[&names]).await } else { Ok(Vec::new()) } };
+            let values = async {
+                match (is_full, lease.is_distributed) {
+                    (false, _) => Ok(Vec::new()),
+                    (true, false) => lease.query(&lease.statements.page_values, &[&names]).await,
+                    (true, true) => lease.query(&lease.statements.page_values_at, &[&names, &revisions]).await,
+                }
+            };
             let (values, ended) = tokio::join!(biased; values, lease.client.batch_execute("COMMIT"));
             ended?;
             values
@@ -203,6 +214,7 @@ impl Cut {
         let answer = answer.await;
         let rows = lease.settle(answer)?;
         lease.end();
+        let is_distributed = lease.is_distributed;
         if !is_full {
             return Ok(());
         }
@@ -211,9 +223,41 @@ impl Cut {
             values.insert(rows::column::<&str>(row, 0)?, row);
         }
         for entry in &mut self.entries {
-            let row = values.get(entry.key.as_str()).ok_or_else(|| StoreError::Damaged(format!("key {} has no value", entry.key)))?;
-            entry.value = Some(rows::value(row, 1, &entry.header)?);
+            match values.get(entry.key.as_str()) {
+                Some(row) => entry.value = Some(rows::value(row, 1, &entry.header)?),
+                None if is_distributed => {}
+                None => return Err(StoreError::Damaged(format!("key {} has no value", entry.key)).into()),
+            }
         }
+        Ok(())
+    }
+
+    /// Without a common snapshot a row may change before its value is read. Such entries are read anew, each whole, as far as the page
+    /// has room and time for them: it is cut behind the last that it has.
+    async fn read_changed(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        if self.projection == Projection::Header {
+            return Ok(());
+        }
+        let (mut kept, mut bytes, mut examined) = (Vec::with_capacity(self.entries.len()), 0, None);
+        for entry in std::mem::take(&mut self.entries) {
+            let key = entry.key.clone();
+            let entry = match entry.value {
+                Some(_) => Some(entry),
+                None if examined.is_some() && self.is_over_time() => {
+                    self.next = examined;
+                    break;
+                }
+                None => shared.read(&key, Projection::Full).await?,
+            };
+            bytes += entry.as_ref().map_or(0, |entry| entry.header.value_len);
+            if examined.is_some() && bytes > PAGE_BYTES_MAX as u64 {
+                self.next = examined;
+                break;
+            }
+            kept.extend(entry);
+            examined = Some(key);
+        }
+        self.entries = kept;
         Ok(())
     }
 

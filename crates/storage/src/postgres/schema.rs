@@ -110,7 +110,7 @@ pub(super) async fn ensure(client: &mut Client, migrate: Migrate, target: &Targe
 }
 
 /// The lock under which migrations run. Both kinds keep each other out.
-enum Lock {
+pub(super) enum Lock {
     /// Held by the session that runs them.
     Session,
     /// Held by a transaction on a connection of its own, where sessions are shared.
@@ -118,7 +118,7 @@ enum Lock {
 }
 
 impl Lock {
-    async fn take(client: &Client, target: &Target, pooling: Pooling) -> Result<Self, SchemaError> {
+    pub(super) async fn take(client: &Client, target: &Target, pooling: Pooling) -> Result<Self, SchemaError> {
         let number = [(&LOCK as _, Type::INT8)];
         if pooling == Pooling::Session {
             client.execute_typed("SELECT pg_advisory_lock($1)", &number).await.map_err(|error| failed(&error))?;
@@ -137,7 +137,7 @@ impl Lock {
         Ok(Self::Transaction(holder, driven))
     }
 
-    async fn release(self, client: &Client) -> Result<(), SchemaError> {
+    pub(super) async fn release(self, client: &Client) -> Result<(), SchemaError> {
         match self {
             Self::Session => {
                 let unlocked = client.execute_typed("SELECT pg_advisory_unlock($1)", &[(&LOCK, Type::INT8)]).await;

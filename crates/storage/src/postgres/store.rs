@@ -167,7 +167,7 @@ impl Store for PostgresStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { store_wide_order: false }
+        Capabilities { store_wide_order: false, common_snapshot: !self.shared.pool.is_distributed() }
     }
 
     fn status(&self) -> Status {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kvstore_storage::{
     CacheConfig, CacheMode, ManualClock, Pooling, PostgresConfig, Store,
     conformance::{Fixture, Stop},
-    open_cached, open_postgres_at,
+    distribute_postgres, open_cached, open_postgres_at,
 };
 use kvstore_testkit::{PgBouncer, PoolMode, Redis};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -21,6 +21,14 @@ const GIVEN: &str = "KVSTORE_TEST_DATABASE_URL";
 /// What kvstore makes in a database.
 const REMOVE: &str =
     "DROP TABLE IF EXISTS kv, kv_requests, kv_meta, kv_fence, kv_fence_nodes, refinery_schema_history; DROP SEQUENCE IF EXISTS kv_revision";
+
+/// Where it has Citus, the table is distributed.
+const HAS_CITUS: &str = "SELECT count(*) FROM pg_extension WHERE extname = 'citus'";
+
+/// Whether the database is somebody's own, of whatever make.
+pub(crate) fn is_given() -> bool {
+    std::env::var(GIVEN).is_ok()
+}
 
 pub(crate) struct Postgres {
     reclaim_every: Option<Duration>,
@@ -50,11 +58,14 @@ impl Home {
         if let Some(url) = std::env::var(GIVEN).ok().filter(|_| !is_pooled) {
             let turn = Arc::clone(&TURNS).lock_owned().await;
             let ended = Command::new("psql").args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", REMOVE, &url]).status()?;
-            return if ended.success() {
-                Ok(Self::Given { url, _turn: turn })
-            } else {
-                Err(Stop::Failed(format!("psql failed on {GIVEN}")))
-            };
+            if !ended.success() {
+                return Err(Stop::Failed(format!("psql failed on {GIVEN}")));
+            }
+            let counted = Command::new("psql").args(["-X", "-q", "-A", "-t", "-c", HAS_CITUS, &url]).output()?;
+            if counted.stdout.starts_with(b"1") {
+                distribute_postgres(PostgresConfig::from_url(&url)?).await?;
+            }
+            return Ok(Self::Given { url, _turn: turn });
         }
         let made = tokio::task::spawn_blocking(|| {
             let server = kvstore_testkit::Postgres::shared()?;

@@ -1,1 +1,1 @@
-SELECT key, revision FROM kv WHERE key = ANY($1) ORDER BY key FOR SHARE
+SELECT revision FROM kv WHERE key = $1 FOR SHARE

@@ -1,6 +1,11 @@
-INSERT INTO kv (key, value, value_len, version, revision, prior, created_at, updated_at, expires_at)
-SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-ON CONFLICT (key) DO UPDATE SET
-    value = excluded.value, value_len = excluded.value_len, version = excluded.version, revision = excluded.revision,
-    prior = excluded.prior, created_at = excluded.created_at, updated_at = excluded.updated_at, expires_at = excluded.expires_at
-WHERE kv.revision = excluded.prior
+-- The rows that were written are counted here: Citus tells the client how many were sent.
+WITH written AS (
+    INSERT INTO kv (key, value, value_len, version, revision, prior, created_at, updated_at, expires_at)
+    SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+    ON CONFLICT (key) DO UPDATE SET
+        value = excluded.value, value_len = excluded.value_len, version = excluded.version, revision = excluded.revision,
+        prior = excluded.prior, created_at = excluded.created_at, updated_at = excluded.updated_at, expires_at = excluded.expires_at
+    WHERE kv.revision = excluded.prior
+    RETURNING key
+)
+SELECT count(*) FROM written

@@ -1,0 +1,1 @@
+SELECT 1 FROM kv WHERE key = $1 FOR UPDATE
