@@ -102,18 +102,21 @@ impl Shared {
             return Ok(true);
         }
         let names: Vec<_> = just_expired.iter().map(|(key, _)| key.as_str()).collect();
-        // A statement for each, all sent at once: an engine that shards locks rows of one shard alone.
         let rows = retried!(self, lease => async {
-            try_join_all(names.iter().map(|name| async { lease.query_opt(&lease.statements.confirm, &[name]).await })).await
-        })?;
-        for ((_, revision), row) in just_expired.iter().zip(&rows) {
-            // Reclaimed it keeps its revision, and then its row may go: that changes nothing.
-            let Some(row) = row else { continue };
-            if rows::column::<i64>(row, 0)? != bigint(revision.0) {
-                return Ok(false);
+            if !lease.is_distributed {
+                return lease.query(&lease.statements.confirm, &[&names]).await;
             }
+            // A statement for each, all sent at once: rows of one shard alone can be locked by one.
+            let rows = names.iter().map(|name| async { lease.query(&lease.statements.confirm_one, &[name]).await });
+            Ok(try_join_all(rows).await?.into_iter().flatten().collect())
+        })?;
+        let mut revisions = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            revisions.insert(rows::column::<&str>(row, 0)?, rows::column::<i64>(row, 1)?);
         }
-        Ok(true)
+        // Reclaimed it keeps its revision, and then its row may go: that changes nothing.
+        let is_same = |(key, revision): &(Key, Revision)| revisions.get(key.as_str()).is_none_or(|now| *now == bigint(revision.0));
+        Ok(just_expired.iter().all(is_same))
     }
 
     /// The entries among rows, and those that have just expired.

@@ -1,1 +1,1 @@
-SELECT revision FROM kv WHERE key = $1 FOR SHARE
+SELECT key, revision FROM kv WHERE key = ANY($1) ORDER BY key FOR SHARE

@@ -1,0 +1,1 @@
+SELECT key, revision FROM kv WHERE key = $1 FOR SHARE
