@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use kvstore_types::limits::{DATABASE_CONNECTIONS_MAX_DEFAULT, RECLAIM_INTERVAL_MS};
+use kvstore_types::limits::{DATABASE_CONNECTIONS_MAX_DEFAULT, IDEMPOTENCY_BYTES_MAX, RECLAIM_INTERVAL_MS};
 use tokio_postgres::{Config, config::TargetSessionAttrs};
 
 use super::{address::Address, pooling::Pooling, schema::Migrate, target::Target};
@@ -23,6 +23,8 @@ pub struct PostgresConfig {
     pub migrate: Migrate,
     /// How often expired entries are looked for; `None` for never.
     pub reclaim_every: Option<Duration>,
+    /// Bytes of idempotency records that are kept at most; the oldest go first.
+    pub idempotency_bytes: u64,
 }
 
 /// The parts of an address, where it is not given as a URL.
@@ -103,6 +105,7 @@ impl PostgresConfig {
             pooling: Pooling::Session,
             migrate: Migrate::Run,
             reclaim_every: Some(Duration::from_millis(RECLAIM_INTERVAL_MS)),
+            idempotency_bytes: IDEMPOTENCY_BYTES_MAX,
         })
     }
 }

@@ -29,6 +29,7 @@
 //! ours that counts the server's warnings.
 
 mod address;
+mod clock_watch;
 mod commit;
 mod config;
 mod connect;

@@ -49,7 +49,7 @@ statements! {
     read, read_small, read_header, read_shared, read_many, page_up, page_down, page_values, page_values_at, confirm, confirm_one,
     headers, hold, requests, draw, clock, upsert, upsert_at_once, upsert_requests,
     revisions, fence_lock, fence_look, fence_nodes, fence_beat, fence_close, fence_open, fence_remove, fence_leave,
-    due, bury, remove, remove_requests, save_time, last_revision, reach_revision,
+    due, bury, remove, remove_requests, requests_over, save_time, last_revision, reach_revision,
 }
 
 impl Statements {

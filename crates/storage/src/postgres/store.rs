@@ -20,7 +20,7 @@ use super::{
     read::retried,
     reads::{self, Reads},
     schema::SchemaError,
-    sweep::Sweeper,
+    sweep::{Rounds, Sweeper},
     time::StoreTime,
     tls::refusal,
 };
@@ -73,7 +73,7 @@ impl PostgresStore {
     /// can't reach it.
     pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<dyn Authority>, OpenError> {
         let time = Arc::new(StoreTime::new(source));
-        let reclaim_every = config.reclaim_every;
+        let (reclaim_every, idempotency_bytes) = (config.reclaim_every, config.idempotency_bytes);
         let pool = Pool::new(config, Arc::clone(&time)).map_err(OpenError::Database)?;
         match pool.try_get().await {
             Ok(_) => {}
@@ -87,7 +87,7 @@ impl PostgresStore {
         }
         let shared = Arc::new(Shared { pool, time, reads: Reads::default(), applied: AtomicU64::new(0), contended: Mutex::new(None) });
         let queue = Queue::start(Arc::clone(&shared));
-        let sweeper = Sweeper::start(&shared, reclaim_every);
+        let sweeper = Sweeper::start(&shared, reclaim_every, Rounds::new(idempotency_bytes));
         Ok(Arc::new(Self { shared, queue, sweeper }))
     }
 }

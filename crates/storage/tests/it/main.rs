@@ -10,4 +10,5 @@ mod fence_model;
 mod fixtures;
 mod postgres;
 mod postgres_failures;
+mod postgres_requests;
 mod property;
