@@ -42,6 +42,16 @@ pub(crate) enum Pass {
     Unready,
 }
 
+impl Pass {
+    /// A probe's answer is a word, whoever gives it.
+    const fn answer_bytes_max(self) -> usize {
+        match self {
+            Self::Unready => limits::CLIENT_PROBE_BYTES_MAX,
+            Self::Success | Self::Absent | Self::Unhealthy => limits::CLIENT_ANSWER_BYTES_MAX,
+        }
+    }
+}
+
 /// The `type` of the problem that tells of an absent key.
 const KEY_NOT_FOUND: &str = "urn:kvstore:problem:key-not-found";
 
@@ -51,7 +61,7 @@ impl Client {
         let mut attempt = 1;
         let mut uncertain = None;
         loop {
-            let result = self.send_once(build()).await.and_then(|answer| answer.sort(pass));
+            let result = self.send_once(build(), pass).await.and_then(|answer| answer.sort(pass));
             match result {
                 Err(error) if repeat == Repeat::Idempotent && error.is_retryable() && attempt < limits::CLIENT_ATTEMPTS_MAX => {
                     tokio::time::sleep(wait_before_repeat(&error, attempt)).await;
@@ -74,22 +84,23 @@ impl Client {
             return Ok(response);
         }
         let status = response.status().as_u16();
-        self.read(response).await?.sort(Pass::Success)?;
+        self.read(response, Pass::Success).await?.sort(Pass::Success)?;
         Err(ClientError::BadAnswer(format!("status {status} where an archive should come")))
     }
 
-    async fn send_once(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
+    async fn send_once(&self, request: RequestBuilder, pass: Pass) -> Result<Answer, ClientError> {
         let response = request.send().await.map_err(|error| self.transport(&error))?;
-        self.read(response).await
+        self.read(response, pass).await
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Result<Answer, ClientError> {
+    async fn read(&self, mut response: reqwest::Response, pass: Pass) -> Result<Answer, ClientError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut body = BytesMut::with_capacity(response.content_length().map_or(0, |length| length.min(1 << 20) as usize));
+        let limit = pass.answer_bytes_max();
         while let Some(piece) = response.chunk().await.map_err(|error| self.transport(&error))? {
-            if body.len() + piece.len() > limits::CLIENT_ANSWER_BYTES_MAX {
-                return Err(ClientError::BadAnswer(format!("it is longer than {} bytes", limits::CLIENT_ANSWER_BYTES_MAX)));
+            if body.len() + piece.len() > limit {
+                return Err(ClientError::BadAnswer(format!("it is longer than {limit} bytes")));
             }
             body.extend_from_slice(&piece);
         }

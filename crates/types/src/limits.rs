@@ -159,6 +159,8 @@ pub const PROBLEM_ERRORS_MAX: usize = 100;
 
 /// Bytes of an answer that the client takes in: a page of escaped values with one value over its end fits.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 1 << 30;
+/// An answer to a probe: a problem document at most, where another server answers.
+pub const CLIENT_PROBE_BYTES_MAX: usize = 4 << 10;
 /// Times that the client sends one write that has an idempotency key.
 pub const CLIENT_ATTEMPTS_MAX: u32 = 5;
 /// The longest wait of the client between two attempts, whatever `Retry-After` says.

@@ -166,8 +166,8 @@ impl Shared {
         let warnings = lease.warnings();
         let query = lease.query_one(&lease.statements.upsert_at_once, &parameters);
         match timeout(Duration::from_millis(COMMIT_WAIT_MS_MAX), query).await {
-            // The statement failed, so nothing of it lasts.
-            Ok(Err(error)) if error.code().is_some() && !is_broken(&error) && !is_undecided(&error) => {
+            // The statement failed, so nothing of it lasts; unless a warning tells of a worker that may have committed all the same.
+            Ok(Err(error)) if error.code().is_some() && !is_broken(&error) && !is_undecided(&error) && lease.warnings() == warnings => {
                 lease.examine(&error);
                 lease.end();
                 if error.code() == Some(&SqlState::DIVISION_BY_ZERO) {

@@ -311,12 +311,14 @@ impl Drop for Lease {
         let Some(object) = self.object.take() else { return };
         let connection = Object::take(object);
         let (cancel, tls) = (connection.client.cancel_token(), self.pool.0.manager().target.tls.clone());
-        connection.task.abort();
-        let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.is_committing) else { return };
+        let task = connection.task;
+        let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.is_committing) else { return task.abort() };
         runtime.spawn(async move {
             let limit = Duration::from_millis(DATABASE_CONNECT_MS_MAX);
-            // Where it does not reach the server, the statement's own time limit ends it.
+            // Where it does not reach the server, the statement's own time limit ends it. The connection must still be there: a pooler
+            // forgets whom to cancel with it.
             let _ = timeout(limit, cancel.cancel_query(tls)).await;
+            task.abort();
         });
     }
 }

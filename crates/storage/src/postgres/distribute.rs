@@ -1,8 +1,8 @@
 //! Sharding the table of entries over the workers of a Citus, and finding out whether it is.
 //!
 //! Only `kv` is distributed, by its key. The other tables and the sequence stay on the coordinator, to which all nodes connect. That is
-//! where few rows of one kind are needed by every write; and a transaction of Citus commits on the coordinator before it commits on
-//! the workers, so whoever sees what a write changed finds its idempotency record too.
+//! where few rows of one kind are needed by every write. A transaction over one worker commits there before it commits on the coordinator:
+//! where the coordinator crashes in between, the write stays and its idempotency record does not.
 
 use tokio_postgres::{Client, Error};
 

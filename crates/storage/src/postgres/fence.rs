@@ -48,6 +48,8 @@ impl Shared {
         let mut lease = self.pool.get().await?;
         let warnings = lease.warnings();
         lease.begin();
+        // A COMMIT that waits for a standby must not be cancelled: it would be seen, and might be lost.
+        lease.commit();
         let answer = within(async {
             lease.start(Purpose::Write).await?;
             lease.query_one(&lease.statements.fence_lock, &[]).await?;

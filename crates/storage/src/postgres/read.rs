@@ -14,6 +14,10 @@ use tokio_postgres::Row;
 
 use super::{
     Shared,
+    commit::leave,
+    connect::within,
+    error::Fault,
+    pooling::Purpose,
     rows::{self, AFTER_HEADER, Stored, bigint},
 };
 use crate::StoreError;
@@ -46,7 +50,10 @@ macro_rules! retried {
         let mut is_second = false;
         loop {
             let mut $lease = $shared.pool.get().await?;
+            // Dropped before the answer is there, the lease ends the statement.
+            $lease.begin();
             let answer = $crate::postgres::connect::within($query).await;
+            $lease.end();
             match $lease.settle(answer) {
                 Ok(answer) => break Ok(answer),
                 Err(fault) if !is_second && fault.is_broken_connection() => is_second = true,
@@ -102,14 +109,11 @@ impl Shared {
             return Ok(true);
         }
         let names: Vec<_> = just_expired.iter().map(|(key, _)| key.as_str()).collect();
-        let rows = retried!(self, lease => async {
-            if !lease.is_distributed {
-                return lease.query(&lease.statements.confirm, &[&names]).await;
-            }
-            // A statement for each, all sent at once: rows of one shard alone can be locked by one.
-            let rows = names.iter().map(|name| async { lease.query(&lease.statements.confirm_one, &[name]).await });
-            Ok(try_join_all(rows).await?.into_iter().flatten().collect())
-        })?;
+        let rows = if self.pool.is_distributed() {
+            self.confirm_each(names).await?
+        } else {
+            retried!(self, lease => lease.query(&lease.statements.confirm, &[&names]))?
+        };
         let mut revisions = HashMap::with_capacity(rows.len());
         for row in &rows {
             revisions.insert(rows::column::<&str>(row, 0)?, rows::column::<i64>(row, 1)?);
@@ -117,6 +121,24 @@ impl Shared {
         // Reclaimed it keeps its revision, and then its row may go: that changes nothing.
         let is_same = |(key, revision): &(Key, Revision)| revisions.get(key.as_str()).is_none_or(|now| *now == bigint(revision.0));
         Ok(just_expired.iter().all(is_same))
+    }
+
+    /// The rows under these names, a statement for each: rows of one shard alone can be locked by one. All are one transaction, which is
+    /// undone, so that no lock is written to disk.
+    async fn confirm_each(&self, mut names: Vec<&str>) -> Result<Vec<Row>, StoreError> {
+        // In the order in which writers lock them.
+        names.sort_unstable();
+        let mut lease = self.pool.get().await?;
+        lease.begin();
+        let answer = within(async {
+            let rows = try_join_all(names.iter().map(|name| async { lease.query(&lease.statements.confirm_one, &[name]).await }));
+            let ((), rows) = tokio::try_join!(biased; lease.start(Purpose::Write), rows)?;
+            Ok(rows.into_iter().flatten().collect())
+        });
+        let answer = answer.await;
+        let rows = lease.settle(answer).map_err(Fault::told)?;
+        leave(lease).await;
+        Ok(rows)
     }
 
     /// The entries among rows, and those that have just expired.

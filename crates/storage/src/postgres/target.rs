@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Config, Connection, Error, Socket, config::Host, error::SqlState};
 
-use super::tls::{SslMode, Stream, Tls, refusal};
+use super::tls::{SYSTEM, SslMode, Stream, Tls, refusal};
 
 /// The connection that a client's requests go over.
 pub(super) type Driver = Connection<Socket, Stream>;
@@ -28,9 +28,18 @@ impl Target {
     /// # Errors
     /// One sentence: it can't be used.
     pub(super) fn new(mut config: Config, mode: Option<&str>, roots: Option<&str>) -> Result<Self, String> {
-        let mut mode: SslMode = mode.map(str::parse).transpose()?.unwrap_or_default();
+        // Whoever names an authority and no mode means more than `prefer`, which asks for no certificate.
+        let default = if roots.is_some() { SslMode::VerifyFull } else { SslMode::default() };
+        let mut mode: SslMode = mode.map(str::parse).transpose()?.unwrap_or(default);
+        if roots == Some(SYSTEM) && mode != SslMode::VerifyFull {
+            // As with libpq: anybody can have a certificate of the authorities that everybody trusts.
+            return Err("sslrootcert=system needs sslmode=verify-full".into());
+        }
         // As with libpq, TLS is not spoken over a socket of this machine.
-        if !config.get_hosts().is_empty() && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) {
+        if config.get_hostaddrs().is_empty()
+            && !config.get_hosts().is_empty()
+            && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)))
+        {
             mode = SslMode::Disable;
         }
         config.ssl_mode(mode.of_connection());

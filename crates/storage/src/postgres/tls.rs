@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::tls;
 
 /// The value of `sslrootcert` that stands for the authorities of the machine.
-const SYSTEM: &str = "system";
+pub(super) const SYSTEM: &str = "system";
 /// A name for what has none: a folder with a socket. No certificate is ever compared with it.
 const NO_NAME: &str = "socket.invalid";
 

@@ -11,8 +11,9 @@ const RECORDS: usize = 40;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn open(url: &str, reclaim_every: Option<Duration>, idempotency_bytes: u64) -> Arc<dyn Store> {
-    let config = PostgresConfig::from_url(url).expect("a URL");
-    open_postgres(PostgresConfig { reclaim_every, idempotency_bytes, ..config }).await.expect("a store")
+    let mut config = PostgresConfig::from_url(url).expect("a URL");
+    (config.reclaim_every, config.idempotency_bytes) = (reclaim_every, idempotency_bytes);
+    open_postgres(config).await.expect("a store")
 }
 
 async fn is_replayed(store: &dyn Store, number: usize) -> bool {
@@ -21,14 +22,10 @@ async fn is_replayed(store: &dyn Store, number: usize) -> bool {
         mutation: Mutation::Put { value: Bytes::from_static(b"x"), ttl: None },
         condition: None,
     };
-    let key = IdempotencyKey::new(format!("request-{number:04}")).expect("an idempotency key");
-    match store.write(Arc::new(WriteBatch::one(item, Some(key)))).await.expect("an answer") {
-        Outcome::Applied(applied) => applied.replayed,
-        other => {
-            assert!(false, "write {number} got {other:?}");
-            false
-        }
-    }
+    let key = IdempotencyKey::new(&format!("request-{number:04}")).expect("an idempotency key");
+    let outcome = store.write(Arc::new(WriteBatch::one(item, Some(key)))).await.expect("an answer");
+    assert!(matches!(outcome, Outcome::Applied(_)), "write {number} got {outcome:?}");
+    matches!(outcome, Outcome::Applied(applied) if applied.replayed)
 }
 
 #[tokio::test(flavor = "multi_thread")]

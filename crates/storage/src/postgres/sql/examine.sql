@@ -22,6 +22,7 @@ SELECT
         ) AS needed (name, privilege)
         WHERE CASE WHEN to_regclass(needed.name) IS NULL THEN false ELSE NOT has_table_privilege(needed.name, needed.privilege) END
         UNION ALL
-        SELECT 'USAGE on kv_revision'
-        WHERE CASE WHEN to_regclass('kv_revision') IS NULL THEN false ELSE NOT has_sequence_privilege('kv_revision', 'USAGE') END
+        SELECT needed.privilege || ' on kv_revision'
+        FROM (VALUES ('USAGE'), ('SELECT'), ('UPDATE')) AS needed (privilege)
+        WHERE CASE WHEN to_regclass('kv_revision') IS NULL THEN false ELSE NOT has_sequence_privilege('kv_revision', needed.privilege) END
     ) AS missing
