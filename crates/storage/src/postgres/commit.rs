@@ -138,15 +138,22 @@ impl Shared {
             };
             let clock = async { if plan.deadline.is_some() { connection.query_opt(&statements.clock, &[]).await } else { Ok(None) } };
             let (begun, upserts, requests, clock) = tokio::join!(biased; begin, upserts, requests, clock);
+            // What follows a BEGIN that failed by itself commits by itself.
+            let has_written = upserts.iter().any(Result::is_ok) || (!records.keys.is_empty() && requests.is_ok());
+            if begun.is_err() && has_written {
+                return Ok(None);
+            }
             begun?;
             let mut written = 0;
             for upsert in upserts {
                 written += upsert?.try_get::<_, i64>(0)?.unsigned_abs();
             }
-            Ok((written + requests?, clock?))
+            Ok(Some((written + requests?, clock?)))
         });
         let answer = answer.await;
-        let (written, clock) = lease.settle(answer)?;
+        let Some((written, clock)) = lease.settle(answer)? else {
+            return Err(Failure::Final(StoreError::Unknown("the database did not begin a transaction, and took what was in it".into())));
+        };
         let wanted = (rows.len() + records.keys.len()) as u64;
         if written != wanted || self.is_too_late(plan, clock.as_ref()).map_err(Failure::Final)? {
             leave(lease).await;

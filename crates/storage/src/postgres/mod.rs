@@ -18,7 +18,7 @@
 //! such a writer, and takes it for absent only if its revision is the same then. A row that expired longer ago than a transaction can last needs
 //! neither. Stamps do not move the time of other rows: store time is the clock's, not the greatest stamp.
 //!
-//! **Unknown.** Until COMMIT is sent, a failure means *not applied*. From then on a lost answer, a warning (a synchronous standby that
+//! **Unknown.** Until COMMIT is sent, a failure means *not applied*, but for a BEGIN that failed alone. From then on a lost answer, a warning (a synchronous standby that
 //! did not confirm) or an answer that is too late means *unknown*, and nothing is tried again.
 //!
 //! **Shards.** Where the table is sharded over machines (`distribute.rs`), a write is one transaction still, but reads of several keys see
