@@ -105,10 +105,11 @@ impl Shared {
     /// Removes idempotency records that have ended or are too many.
     async fn forget_requests(&self, now: Timestamp, rounds: &mut Rounds) -> Result<(), StoreError> {
         if rounds.until_sum == 0 {
+            // Also where it fails: it must not be tried each round.
+            rounds.until_sum = ROUNDS_PER_SUM;
             let kept = rows::bigint(rounds.idempotency_bytes);
             let over = retried!(self, lease => lease.query_one(&lease.statements.requests_over, &[&kept]))?;
             rounds.over = rows::column::<Option<i64>>(&over, 0)?.unwrap_or(i64::MIN);
-            rounds.until_sum = ROUNDS_PER_SUM;
         }
         rounds.until_sum -= 1;
         let ended = now.as_micros().saturating_sub(rows::bigint(IDEMPOTENCY_KEPT_SECONDS * 1_000_000)).max(rounds.over);
