@@ -19,6 +19,18 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// One sentence that names the file.
 pub(crate) fn roots_of_file(path: &Path) -> Result<RootCertStore, String> {
+    Ok(read_roots(path)?.0)
+}
+
+/// A PEM file with the certificates of authorities, which can be used.
+///
+/// # Errors
+/// As for [`roots_of_file`].
+pub(crate) fn pem_of_file(path: &Path) -> Result<Vec<u8>, String> {
+    Ok(read_roots(path)?.1)
+}
+
+fn read_roots(path: &Path) -> Result<(RootCertStore, Vec<u8>), String> {
     let unusable = |reason: &dyn std::fmt::Display| format!("the certificates in {} can't be used: {reason}", path.display());
     let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
     let mut roots = RootCertStore::empty();
@@ -29,7 +41,7 @@ pub(crate) fn roots_of_file(path: &Path) -> Result<RootCertStore, String> {
     if roots.is_empty() {
         return Err(unusable(&"the file holds none"));
     }
-    Ok(roots)
+    Ok((roots, pem))
 }
 
 /// The authorities that this machine trusts.

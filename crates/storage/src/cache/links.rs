@@ -37,9 +37,7 @@ pub(super) fn client(config: &CacheConfig) -> Result<Client, String> {
         }
         (None, Some(_)) => Err("certificates for Redis are given (--redis-ca-file), and the URL is not a rediss:// one".into()),
         (Some(false), Some(path)) => {
-            tls::roots_of_file(path)?;
-            let pem = std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
-            let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+            let certificates = TlsCertificates { client_tls: None, root_cert: Some(tls::pem_of_file(path)?) };
             Client::build_with_tls(info, certificates).map_err(|error| error.to_string())
         }
         (Some(false), None) => {
