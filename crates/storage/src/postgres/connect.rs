@@ -56,6 +56,19 @@ impl Connection {
         self.client.batch_execute(self.pooling.begin(purpose)).await
     }
 
+    /// Runs a statement that may wait for rows, under the limits of a transaction where the session can't hold them. For what may be
+    /// done twice.
+    pub(super) async fn limited<T>(&self, statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        if self.pooling == Pooling::Session {
+            return statement.await;
+        }
+        let (begun, answer, ended) = tokio::join!(biased; self.start(Purpose::Write), statement, self.client.batch_execute("COMMIT"));
+        begun?;
+        let answer = answer?;
+        ended?;
+        Ok(answer)
+    }
+
     /// How many warnings the server has sent.
     pub(super) fn warnings(&self) -> usize {
         self.warnings.load(Ordering::Acquire)

@@ -1,5 +1,8 @@
 //! `Pooling`: whether a connection leads to one process of the server for as long as it lasts, or to any for each transaction, as it does
 //! behind PgBouncer in transaction mode. There nothing may rest on the session: no prepared statements, no settings, no locks.
+//!
+//! So whatever may wait for rows is a transaction there, which holds the limits (`Connection::limited`). A plain read stands alone: only a
+//! change of the tables can hold it up, and it is cancelled once its answer is no longer waited for.
 
 use std::{fmt, str::FromStr, sync::LazyLock};
 

@@ -82,7 +82,7 @@ impl Shared {
 
     /// Reads a key once no writer holds it any more. What is due then is absent for good.
     async fn read_shared(&self, key: &Key, projection: Projection) -> Result<Option<Entry>, StoreError> {
-        let row = retried!(self, lease => lease.query_opt(&lease.statements.read_shared, &[&key.as_str()]))?;
+        let row = retried!(self, lease => lease.limited(lease.query_opt(&lease.statements.read_shared, &[&key.as_str()])))?;
         let Some(row) = row else { return Ok(None) };
         let stored = rows::stored(&row)?;
         match seen(&stored, self.time.at(rows::column(&row, AFTER_HEADER)?)) {
@@ -112,7 +112,7 @@ impl Shared {
         let rows = if self.pool.is_distributed() {
             self.confirm_each(names).await?
         } else {
-            retried!(self, lease => lease.query(&lease.statements.confirm, &[&names]))?
+            retried!(self, lease => lease.limited(lease.query(&lease.statements.confirm, &[&names])))?
         };
         let mut revisions = HashMap::with_capacity(rows.len());
         for row in &rows {

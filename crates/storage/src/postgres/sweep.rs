@@ -89,11 +89,11 @@ impl Shared {
         if !expired.is_empty() {
             let (keys, revisions): (Vec<_>, Vec<_>) = expired.iter().copied().unzip();
             let until = now.plus_seconds(TOMBSTONE_SECONDS).as_micros();
-            retried!(self, lease => lease.execute(&lease.statements.bury, &[&keys, &revisions, &until]))?;
+            retried!(self, lease => lease.limited(lease.execute(&lease.statements.bury, &[&keys, &revisions, &until])))?;
         }
         if !tombstones.is_empty() {
             let (keys, revisions): (Vec<_>, Vec<_>) = tombstones.into_iter().unzip();
-            retried!(self, lease => lease.execute(&lease.statements.remove, &[&keys, &revisions, &now.as_micros()]))?;
+            retried!(self, lease => lease.limited(lease.execute(&lease.statements.remove, &[&keys, &revisions, &now.as_micros()])))?;
         }
         self.forget_requests(now, rounds).await?;
         if !expired.is_empty() {
@@ -114,12 +114,12 @@ impl Shared {
         rounds.until_sum -= 1;
         let ended = now.as_micros().saturating_sub(rows::bigint(IDEMPOTENCY_KEPT_SECONDS * 1_000_000)).max(rounds.over);
         let limit = rows::bigint(RECLAIM_ITEMS_MAX as u64);
-        retried!(self, lease => lease.execute(&lease.statements.remove_requests, &[&ended, &limit])).map(drop)
+        retried!(self, lease => lease.limited(lease.execute(&lease.statements.remove_requests, &[&ended, &limit]))).map(drop)
     }
 
     /// Saves the greatest time seen: what has expired must stay absent, should the database's clock go back and all nodes restart.
     pub(super) async fn save_time(&self) -> Result<(), StoreError> {
         let seen = self.time.seen().as_micros();
-        retried!(self, lease => lease.execute(&lease.statements.save_time, &[&seen])).map(drop)
+        retried!(self, lease => lease.limited(lease.execute(&lease.statements.save_time, &[&seen]))).map(drop)
     }
 }
