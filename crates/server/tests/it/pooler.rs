@@ -1,11 +1,18 @@
 //! `--database-pooling transaction`: nodes behind a real PgBouncer, which gives each transaction another connection.
 
+use bytes::Bytes;
+use kvstore_client::{Client, ClientError, PutOptions, WriteOutcome};
 use kvstore_testkit::{PgBouncer, PoolMode, Postgres, PostgresOptions};
+use kvstore_types::{Condition, Key};
+use serde_json::Value;
 
 use crate::running::{Server, eventually, expect_exit, kvstore, run, text};
 
 /// Fewer than the nodes hold.
 const CONNECTIONS: u16 = 4;
+/// Tasks that write, beside the benchmark's loads, and how often.
+const TASKS: usize = 12;
+const ROUNDS: usize = 40;
 
 fn serve(url: &str, more: &[&str]) -> Server {
     let mut command = kvstore(&["serve", "--storage", "postgres", "--listen", "127.0.0.1:0", "--database-url", url]);
@@ -19,6 +26,70 @@ fn ask(postgres: &Postgres, url: &str, sql: &str) -> String {
     expect_exit(&output, 0).trim().to_owned()
 }
 
+/// What a task of the load was told, beside what it checked at once.
+struct Told {
+    /// The last value of each of its keys.
+    own: Vec<(Key, Bytes)>,
+    /// How often it counted the shared key up.
+    counted: u64,
+}
+
+/// Whether an error is one that load alone can give: a refusal that says that nothing was applied.
+fn is_put_off(error: &ClientError) -> bool {
+    error.status() == Some(503) && error.outcome() == WriteOutcome::NotApplied
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name).expect("a key")
+}
+
+/// Writes keys of its own, reads each back through the next node, and counts a key up that all tasks count.
+async fn write_and_count(task: usize, urls: Vec<String>) -> Told {
+    let client = |node: usize| Client::new(urls.get(node % urls.len()).expect("a node"), None).expect("a client");
+    let (here, there) = (client(task), client(task + 1));
+    let mut told = Told { own: Vec::new(), counted: 0 };
+    for round in 0..ROUNDS {
+        let (name, value) = (key(&format!("own-{task}-{round}")), Bytes::from(format!("{task} {round}")));
+        match here.put(&name, value.clone(), &PutOptions::default()).await {
+            Ok(put) => {
+                assert_eq!((put.created, put.entry.version), (true, 1), "{name} is new");
+                let read = there.get(&name).await.expect("an answer").and_then(|entry| entry.value);
+                assert_eq!(read.as_ref(), Some(&value), "{name} was acknowledged");
+                told.own.push((name, value));
+            }
+            Err(error) => assert!(is_put_off(&error), "{name}: {error}"),
+        }
+        let count = here.get(&key("count")).await.expect("an answer").expect("it is there");
+        let number: u64 = text(&count.value.unwrap_or_default()).parse().expect("a number");
+        let options = PutOptions { condition: Some(Condition::Revision(count.revision)), ..PutOptions::default() };
+        match there.put(&key("count"), Bytes::from((number + 1).to_string()), &options).await {
+            Ok(_) => told.counted += 1,
+            Err(ClientError::ConditionFailed { .. }) => {}
+            Err(error) => assert!(is_put_off(&error), "the count: {error}"),
+        }
+    }
+    told
+}
+
+/// Every answer is one that is allowed, and nothing that was acknowledged is lost.
+async fn hold_to_their_answers(urls: Vec<String>) {
+    let last = Client::new(urls.last().expect("a node"), None).expect("a client");
+    last.put(&key("count"), Bytes::from_static(b"0"), &PutOptions::default()).await.expect("an answer");
+    let tasks: Vec<_> = (0..TASKS).map(|task| tokio::spawn(write_and_count(task, urls.clone()))).collect();
+    let mut counted = 0;
+    for task in tasks {
+        let told = task.await.expect("a task");
+        assert!(!told.own.is_empty(), "a task was always refused");
+        counted += told.counted;
+        for (name, value) in told.own {
+            assert_eq!(last.get(&name).await.expect("an answer").and_then(|entry| entry.value), Some(value), "{name} in the end");
+        }
+    }
+    let count = last.get(&key("count")).await.expect("an answer").expect("it is there");
+    assert_eq!(text(&count.value.unwrap_or_default()), counted.to_string(), "what was counted up and acknowledged");
+    assert_eq!(count.version, counted + 1, "writes of the count");
+}
+
 #[test]
 fn nodes_share_the_connections_of_a_pooler_and_leave_nothing_on_them() {
     let postgres = Postgres::start(PostgresOptions::default()).expect("a cluster");
@@ -30,6 +101,7 @@ fn nodes_share_the_connections_of_a_pooler_and_leave_nothing_on_them() {
         let started: Vec<_> = (0..3).map(|_| scope.spawn(|| serve(&url, &["--database-pooling", "transaction"]))).collect();
         started.into_iter().map(|node| node.join().expect("a node")).collect::<Vec<_>>()
     });
+    let urls: Vec<_> = nodes.iter().map(|node| node.url.clone()).collect();
     let load: Vec<_> = std::thread::scope(|scope| {
         let ways = ["a", "f", "e"];
         let running: Vec<_> = nodes
@@ -38,15 +110,18 @@ fn nodes_share_the_connections_of_a_pooler_and_leave_nothing_on_them() {
             .map(|(node, way)| {
                 scope.spawn(move || {
                     let load = ["bench", "--workload", way, "--prefix", way, "--records", "300", "--seconds", "3", "--connections", "16"];
-                    node.client(&load, b"")
+                    node.client(&[&load[..], &["-o", "json"]].concat(), b"")
                 })
             })
             .collect();
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(hold_to_their_answers(urls));
         running.into_iter().map(|load| load.join().expect("an end")).collect()
     });
     for output in &load {
-        let said = expect_exit(output, 0);
-        assert!(said.contains("operations"), "{said}: {}", text(&output.stderr));
+        let report: Value = serde_json::from_str(&expect_exit(output, 0)).expect("JSON");
+        assert!(report["operations"].as_u64().is_some_and(|done| done > 0), "{report}");
+        assert_eq!(report["errors"], 0, "{report}: {}", text(&output.stderr));
     }
     let [first, second, third] = &nodes[..] else { panic!("three nodes were started") };
     expect_exit(&first.client(&["put", "k", "v", "--idempotency-key", "once"], b""), 0);
