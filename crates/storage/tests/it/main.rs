@@ -10,5 +10,6 @@ mod fence_model;
 mod fixtures;
 mod postgres;
 mod postgres_failures;
+mod postgres_races;
 mod postgres_requests;
 mod property;

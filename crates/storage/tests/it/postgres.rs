@@ -90,7 +90,7 @@ impl Home {
 }
 
 /// The pooler that all cases share. Fewer connections than clients, so that they do change hands.
-fn pooler() -> anyhow::Result<Arc<PgBouncer>> {
+pub(crate) fn pooler() -> anyhow::Result<Arc<PgBouncer>> {
     static SHARED: std::sync::Mutex<Option<Arc<PgBouncer>>> = std::sync::Mutex::new(None);
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(pooler) = &*shared {

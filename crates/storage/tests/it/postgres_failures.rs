@@ -20,25 +20,25 @@ use tokio::{
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
     runtime.block_on(async { timeout(DEADLINE * 2, test).await.expect("an end in time") });
 }
 
-async fn open(url: &str) -> Arc<dyn Store> {
+pub(crate) async fn open(url: &str) -> Arc<dyn Store> {
     open_postgres(PostgresConfig::from_url(url).expect("a URL")).await.expect("a store")
 }
 
-fn key(text: &str) -> Key {
+pub(crate) fn key(text: &str) -> Key {
     Key::new(text).expect("a key")
 }
 
-fn put(name: &str, value: &str) -> Arc<WriteBatch> {
+pub(crate) fn put(name: &str, value: &str) -> Arc<WriteBatch> {
     let mutation = Mutation::Put { value: Bytes::copy_from_slice(value.as_bytes()), ttl: None };
     Arc::new(WriteBatch::one(Item { key: key(name), mutation, condition: None }, None))
 }
 
-async fn value(store: &dyn Store, name: &str) -> Result<Option<String>, StoreError> {
+pub(crate) async fn value(store: &dyn Store, name: &str) -> Result<Option<String>, StoreError> {
     let read = store.read(&key(name), Projection::Full, Consistency::Linearizable).await?;
     Ok(read.and_then(|entry| entry.value).map(|value| String::from_utf8_lossy(&value).into_owned()))
 }
@@ -110,12 +110,14 @@ fn a_database_that_was_killed_loses_nothing_and_needs_no_restart_of_ours() {
     });
 }
 
-/// What a proxy cuts off: nothing, or the next commit of this kind, and whether the database still gets it.
+/// What a proxy does: nothing, or it cuts off the next commit of this kind, which the database still gets or does not.
 const FORWARD: u8 = 0;
 const COMMIT_LOST: u8 = 1;
 const COMMIT_SENT: u8 = 2;
 const STATEMENT_LOST: u8 = 3;
 const STATEMENT_SENT: u8 = 4;
+/// Nothing is cut: the next BEGIN reaches the database misspelt.
+const BEGIN_SPOILT: u8 = 5;
 /// A value that tells the proxy which statement is its own commit.
 const MARK: &str = "cut-off-here";
 
@@ -140,11 +142,19 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) -> 
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
-                let bytes = asked.get(..read?).expect("no more than was asked for");
+                let bytes = asked.get_mut(..read?).expect("no more than was asked for");
                 if bytes.is_empty() {
                     return Ok(());
                 }
                 let armed = mode.load(Ordering::SeqCst);
+                if armed == BEGIN_SPOILT {
+                    if let Some(at) = bytes.windows(6).position(|part| part == b"BEGIN\0") {
+                        bytes.iter_mut().skip(at).take(5).for_each(|byte| *byte = b'X');
+                        mode.store(FORWARD, Ordering::SeqCst);
+                    }
+                    server.write_all(bytes).await?;
+                    continue;
+                }
                 let needle: &[u8] = if armed == COMMIT_LOST || armed == COMMIT_SENT { b"COMMIT\0" } else { MARK.as_bytes() };
                 let cuts = armed != FORWARD && bytes.windows(needle.len()).any(|part| part == needle);
                 if cuts {
@@ -206,6 +216,29 @@ fn a_commit_whose_answer_was_lost_is_unknown() {
         for name in ["lost", "lost-statement"] {
             assert_eq!(value(&*direct, name).await.expect("a read"), None, "what was not sent");
         }
+    });
+}
+
+/// What is sent behind a BEGIN commits by itself where the BEGIN fails: it was reported as not applied.
+#[test]
+fn a_write_whose_begin_failed_alone_is_unknown() {
+    run(async {
+        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let url = postgres.database().expect("a database");
+        let mode = Arc::new(AtomicU8::new(FORWARD));
+        let port = proxy(postgres.port(), Arc::clone(&mode)).await;
+        let store = open(&url.replace(&postgres.port().to_string(), &port.to_string())).await;
+        let mutation = Mutation::Put { value: Bytes::from_static(b"1"), ttl: None };
+        let item = Item { key: key("spoilt"), mutation, condition: None };
+        // With an idempotency key it takes a transaction.
+        let batch = Arc::new(WriteBatch::one(item, Some(IdempotencyKey::new("once").expect("a key"))));
+        mode.store(BEGIN_SPOILT, Ordering::SeqCst);
+        let error = store.write(Arc::clone(&batch)).await.expect_err("the transaction did not begin");
+        assert_eq!(mode.load(Ordering::SeqCst), FORWARD, "the proxy has spoilt a BEGIN");
+        assert_eq!(value(&*store, "spoilt").await.expect("a read").as_deref(), Some("1"), "what was sent behind it is applied");
+        assert!(matches!(error, StoreError::Unknown(_)), "a write that is applied got {error}");
+        let again = store.write(batch).await.expect("an answer");
+        assert!(matches!(again, Outcome::Applied(ref applied) if applied.replayed), "the repeat got {again:?}");
     });
 }
 

@@ -1,0 +1,76 @@
+//! Races with other sessions of the database, which the tests decide: a row that is always changed in time, and one that is held.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kvstore_storage::{ManualClock, Pooling, PostgresConfig, StoreError, open_postgres_at};
+use kvstore_testkit::Postgres;
+use kvstore_types::{Consistency, Item, KeyRange, Mutation, Outcome, Scan, Ttl, WriteBatch};
+use tokio_postgres::NoTls;
+
+use crate::{
+    fixtures::START,
+    postgres::pooler,
+    postgres_failures::{key, open, put, run, value},
+};
+
+async fn cluster() -> Arc<Postgres> {
+    tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster")
+}
+
+/// Another session changes each row that is about to be written, right before, unless somebody holds it.
+fn racer(postgres: &Postgres, database: &str) -> String {
+    let place = format!("host=127.0.0.1 port={} user=postgres dbname={database}", postgres.port());
+    format!(
+        "CREATE EXTENSION dblink; CREATE SEQUENCE won; CREATE SEQUENCE kept_out; \
+         CREATE FUNCTION race() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF dblink_exec('{place}', format('SET lock_timeout = 20; UPDATE kv SET revision = nextval(''kv_revision'') WHERE key = %L', NEW.key), \
+         false) = 'ERROR' THEN PERFORM nextval('kept_out'); ELSE PERFORM nextval('won'); END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER race BEFORE INSERT ON kv FOR EACH ROW EXECUTE FUNCTION race()"
+    )
+}
+
+#[test]
+fn a_write_that_always_comes_too_late_holds_its_row() {
+    run(async {
+        let postgres = cluster().await;
+        let url = postgres.database().expect("a database");
+        let name = url.rsplit('/').next().expect("a name");
+        let store = open(&url).await;
+        store.write(put("hot", "1")).await.expect("an answer");
+        postgres.sql(name, &racer(&postgres, name)).expect("a racer");
+        let outcome = store.write(put("hot", "2")).await;
+        assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
+        assert_eq!(value(&*store, "hot").await.expect("a read").as_deref(), Some("2"));
+        let races = "SELECT (SELECT last_value FROM won) || ' ' || (SELECT last_value || ' ' || is_called FROM kept_out)";
+        assert_eq!(postgres.sql(name, races).expect("an answer"), "3 1 true", "races that the other session won, and did not");
+    });
+}
+
+#[test]
+fn a_held_row_keeps_a_read_through_a_pooler_no_longer_than_its_limit() {
+    run(async {
+        let postgres = cluster().await;
+        let url = postgres.database().expect("a database");
+        let name = url.rsplit('/').next().expect("a name");
+        let pooler = tokio::task::spawn_blocking(pooler).await.expect("a task").expect("a pooler");
+        let mut config = PostgresConfig::from_url(&pooler.url(name)).expect("a URL");
+        (config.pooling, config.reclaim_every) = (Pooling::Transaction, None);
+        let clock = Arc::new(ManualClock::at(START));
+        let store = open_postgres_at(config, clock.clone()).await.expect("a store");
+        let ttl = Ttl::from_seconds(1).ok();
+        let item = Item { key: key("due"), mutation: Mutation::Put { value: Bytes::from_static(b"1"), ttl }, condition: None };
+        store.write(Arc::new(WriteBatch::one(item, None))).await.expect("an answer");
+        clock.set(START.plus_seconds(2));
+        let (holder, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a session");
+        tokio::spawn(connection);
+        holder.batch_execute("BEGIN; SELECT 1 FROM kv WHERE key = 'due' FOR UPDATE").await.expect("a held row");
+        // Whoever just cancels it after the longest wait says that the database did not answer.
+        let error = value(&*store, "due").await.expect_err("the row is held");
+        assert!(matches!(error, StoreError::Overloaded(_)), "a read of a held row got {error}");
+        let error = store.scan(&Scan::of(KeyRange::all()), Consistency::Linearizable).await.expect_err("the row is held");
+        assert!(matches!(error, StoreError::Overloaded(_)), "a page with a held row got {error}");
+        holder.batch_execute("ROLLBACK").await.expect("an end");
+        assert_eq!(value(&*store, "due").await.expect("a read"), None);
+    });
+}
