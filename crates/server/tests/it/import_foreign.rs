@@ -20,7 +20,7 @@ fn free_port() -> u16 {
 }
 
 /// Another store's process, ended with the test.
-struct Other(Child);
+pub(crate) struct Other(Child);
 
 impl Other {
     fn start(program: &str, arguments: &[&str]) -> Self {
@@ -38,7 +38,7 @@ impl Drop for Other {
     }
 }
 
-fn redis(dir: &Path) -> (Other, u16) {
+pub(crate) fn redis(dir: &Path) -> (Other, u16) {
     let port = free_port();
     let dir = dir.to_str().expect("UTF-8");
     let other = Other::start("redis-server", &["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", dir]);
@@ -46,7 +46,7 @@ fn redis(dir: &Path) -> (Other, u16) {
     (other, port)
 }
 
-fn redis_cli(port: u16, arguments: &[&str], stdin: &[u8]) -> Vec<u8> {
+pub(crate) fn redis_cli(port: u16, arguments: &[&str], stdin: &[u8]) -> Vec<u8> {
     let mut command = Command::new("redis-cli");
     command.args(["-p", &port.to_string()]).args(arguments);
     run(command, stdin).stdout
@@ -69,6 +69,11 @@ fn strings_of_a_redis_come_with_their_times_to_live() {
     let url = format!("redis://127.0.0.1:{port}/0");
     let dry = server.client(&["import", "--from-redis", &url, "--dry-run"], b"");
     assert!(expect_exit(&dry, 0).contains("3503 would be stored"), "{}", text(&dry.stdout));
+    let output = server.client(&["import", "--from-redis", &url, "--progress", "json"], b"");
+    assert_eq!(expect_exit(&output, 0), "3503 entries stored\n");
+    let said = text(&output.stderr);
+    // Keys of every type are counted by DBSIZE, and looked at.
+    assert!(said.contains("\"keys\":3506,\"keys_total\":3506,"), "{said}");
     let output = server.client(&["import", "--from-redis", &url], b"");
     assert_eq!(expect_exit(&output, 0), "3503 entries stored\n");
     let said = text(&output.stderr);

@@ -24,6 +24,7 @@ mod postgres;
 mod proxied;
 mod readme;
 mod restore;
+mod resumed;
 mod running;
 mod settings;
 mod telemetry;

@@ -30,6 +30,21 @@ fn an_import_shows_how_far_it_is() {
 }
 
 #[test]
+fn an_import_from_a_redis_tells_the_time_left_from_its_count_of_keys() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let (_redis, port) = crate::import_foreign::redis(dir.path());
+    let sets: String = (0..20_000).map(|n| format!("SET k{n} {n}\n")).collect();
+    crate::import_foreign::redis_cli(port, &[], sets.as_bytes());
+    let shown = on_a_terminal(&server, &format!("import --from-redis redis://127.0.0.1:{port}/0"));
+    assert!(shown.contains(" %") && shown.contains("/20,000 keys") && shown.contains(" left"), "{shown:?}");
+    // Nobody has counted what an export will find.
+    let shown = on_a_terminal(&server, "export --dry-run");
+    assert!(!shown.contains(" left") && shown.contains(" entries ") && shown.contains("/s"), "{shown:?}");
+    server.stop();
+}
+
+#[test]
 fn a_backup_and_a_check_show_how_far_they_are() {
     let dir = TempDir::new().expect("a directory");
     let server = crate::backup::filled(&dir.path().join("data"), &[]);

@@ -17,7 +17,7 @@ fn lines(range: std::ops::Range<usize>) -> String {
 }
 
 /// An import from a pipe that the test fills.
-fn start(server: &Server, arguments: &[&str]) -> (Child, ChildStdin) {
+pub(crate) fn start(server: &Server, arguments: &[&str]) -> (Child, ChildStdin) {
     let mut command = kvstore(&[&["import", "-"], arguments].concat());
     command.env("KVSTORE_URL", &server.url).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the import starts");

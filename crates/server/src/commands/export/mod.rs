@@ -28,7 +28,7 @@ use super::{
     connect::{Server, check, explain, parse_key},
     outage::{Outage, Patience},
     output,
-    progress::{Amount, Progress, Shown},
+    progress::{Amount, Progress, Shown, Total},
 };
 use crate::{
     exit::{Exit, is_closed_pipe},
@@ -106,7 +106,7 @@ impl Export {
             page_entries_max: Some(FIRST_PAGE_ENTRIES),
             ..PageQuery::default()
         });
-        let progress = Progress::start(self.progress, None, Amount::default());
+        let progress = Progress::start(self.progress, Total::Unknown, Amount::default());
         let outage = Outage::new(self.patience, progress.teller());
         let written = sink.written();
         let mut transfer = Transfer { pages, outage, progress, written };

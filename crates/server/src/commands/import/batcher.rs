@@ -93,13 +93,32 @@ struct Pending {
     /// The position of each key's item.
     keys: HashMap<Key, usize>,
     superseded: Vec<usize>,
+    /// Lines that had expired, and bytes of the input that these and the items come from. They fill a batch as if they were still
+    /// alive: when an import goes on later, its batches begin where they did.
+    expired: usize,
+    bytes: usize,
     hasher: blake3::Hasher,
 }
 
 impl Pending {
     fn new() -> Self {
         let keys = HashMap::with_capacity(IMPORT_BATCH_ITEMS_MAX);
-        Self { items: EncodedItems::default(), lines: Vec::new(), keys, superseded: Vec::new(), hasher: blake3::Hasher::new() }
+        Self {
+            items: EncodedItems::default(),
+            lines: Vec::new(),
+            keys,
+            superseded: Vec::new(),
+            expired: 0,
+            bytes: 0,
+            hasher: blake3::Hasher::new(),
+        }
+    }
+
+    /// Whether so many bytes of a key, or of a line that had expired, belong into the next batch.
+    fn is_full(&self, key: Option<&Key>, bytes: usize) -> bool {
+        let count = self.keys.len() + self.expired;
+        let is_another = key.is_none_or(|key| !self.keys.contains_key(key));
+        (is_another && count >= IMPORT_BATCH_ITEMS_MAX) || (count > 0 && self.bytes + bytes > IMPORT_BATCH_BYTES_MAX)
     }
 }
 
@@ -163,11 +182,16 @@ impl Batcher {
         {
             becomes = Becomes::Fault(format!("the key {key:?} occurs twice; an entry can be restored once"));
         }
-        if let Becomes::Item { key, json } = &becomes {
-            let full = self.pending.keys.len() >= IMPORT_BATCH_ITEMS_MAX && !self.pending.keys.contains_key(key);
-            if full || (!self.pending.items.is_empty() && self.pending.items.bytes() + json.len() > IMPORT_BATCH_BYTES_MAX) {
+        let fills = match &becomes {
+            Becomes::Item { key, .. } => Some(Some(key)),
+            Becomes::Expired => Some(None),
+            Becomes::Nothing | Becomes::Fault(_) => None,
+        };
+        if let Some(key) = fills {
+            if self.pending.is_full(key, given.raw.len()) {
                 self.flush()?;
             }
+            self.pending.bytes += given.raw.len();
         }
         let line = self.next_line();
         match becomes {
@@ -180,7 +204,10 @@ impl Batcher {
                 self.totals.skipped += 1;
                 self.send(Message::Fault { place: format!("{} {line}", self.unit), reason })?;
             }
-            Becomes::Expired => self.totals.expired += 1,
+            Becomes::Expired => {
+                self.totals.expired += 1;
+                self.pending.expired += 1;
+            }
             Becomes::Nothing => {}
             Becomes::Item { key, json } => {
                 let at = self.pending.items.len();
@@ -200,7 +227,7 @@ impl Batcher {
         if self.offset == self.from {
             return Ok(());
         }
-        let Pending { mut items, mut lines, keys, mut superseded, hasher } = std::mem::replace(&mut self.pending, Pending::new());
+        let Pending { mut items, mut lines, keys, mut superseded, hasher, .. } = std::mem::replace(&mut self.pending, Pending::new());
         if !superseded.is_empty() {
             superseded.sort_unstable();
             let stays = |at: usize| superseded.binary_search(&at).is_err();

@@ -6,21 +6,21 @@ use kvstore_types::limits::IMPORT_FAULTS_SHOWN_MAX;
 use tokio::sync::mpsc::Receiver;
 
 use super::{
-    super::progress::{Amount, Progress, Shown},
+    super::progress::{Amount, Progress, Shown, Total},
     batcher::{Message, Totals},
 };
 use crate::exit::Exit;
 
 /// Takes the batches and forgets them. Exits with 2 where a line is wrong.
-pub(super) async fn run(mut source: Receiver<Message>, shown: Shown) -> anyhow::Result<Exit> {
-    let mut progress = Progress::start(shown, None, Amount::default());
+pub(super) async fn run(mut source: Receiver<Message>, shown: Shown, total: Total) -> anyhow::Result<Exit> {
+    let mut progress = Progress::start(shown, total, Amount::default());
     let mut reached = Amount::default();
     let mut faults = 0;
     let mut result = Ok(Totals::default());
     while let Some(message) = source.recv().await {
         match message {
             Message::Batch(batch) => {
-                reached = Amount { entries: batch.totals.entries, bytes: batch.stretch.to };
+                reached = Amount { entries: batch.totals.entries, bytes: batch.read };
                 progress.at(reached);
             }
             Message::Fault { place, reason } if faults < IMPORT_FAULTS_SHOWN_MAX => {

@@ -17,7 +17,9 @@ const BUFFER_KEPT_BYTES: usize = 1 << 20;
 const BUFFER_LARGE_BYTES: usize = 1 << 20;
 
 /// Gives every line to the batcher.
-pub(super) fn read(input: &mut Input, lines: Lines, batcher: &mut Batcher) -> anyhow::Result<()> {
+///
+/// `lines` says for each what it is to become: an expiry is counted from the moment at which its line is read.
+pub(super) fn read(input: &mut Input, lines: impl Fn() -> Lines, batcher: &mut Batcher) -> anyhow::Result<()> {
     let (mut line, mut json) = (Vec::new(), Vec::new());
     loop {
         let number = batcher.next_line();
@@ -27,7 +29,7 @@ pub(super) fn read(input: &mut Input, lines: Lines, batcher: &mut Batcher) -> an
             Ok(Got::TooLong) => Becomes::Fault(format!(
                 "it is longer than {IMPORT_LINE_BYTES_MAX} bytes, more than a server takes; store such a value with `kvstore put --file`"
             )),
-            Ok(Got::Line) => becomes(&line, lines, &mut json),
+            Ok(Got::Line) => becomes(&line, lines(), &mut json),
             Err(error) => {
                 // What came before is whole, and is stored.
                 batcher.flush()?;

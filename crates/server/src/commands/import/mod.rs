@@ -27,7 +27,6 @@ use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use kvstore_client::Lines;
 use kvstore_storage::{Clock, SystemClock};
-use kvstore_types::Timestamp;
 use tokio::sync::mpsc;
 
 use self::{
@@ -41,7 +40,7 @@ use super::{
     connect::{Server, check},
     outage::{Outage, Patience},
     output,
-    progress::{Amount, Progress, Shown},
+    progress::{Amount, Progress, Shown, Total},
 };
 use crate::exit::Exit;
 
@@ -101,25 +100,23 @@ impl Import {
             "what another store exported is imported from its beginning, and has no metadata of ours: leave out --resume, --state and --with-metadata; importing again is safe"
         );
         let mut source = self.source()?;
-        let now = SystemClock::default().now();
-        let (read, bytes) = (source.read(), source.bytes());
+        let (read, total) = (source.read(), source.total());
         let (to, from) = mpsc::channel(2);
         if self.dry_run {
             let batcher = Batcher::new(to, OnFault::Skip, !self.with_metadata, reading(&read));
-            source.start(self.lines(now), batcher)?;
-            return dry_run::run(from, self.progress).await;
+            source.start(self.with_metadata, batcher)?;
+            return dry_run::run(from, self.progress, total).await;
         }
         let client = self.server.client()?;
         check(&client).await?;
-        let mut file = self.state_file(bytes.is_some());
-        let (state, resumed) = self.begin(client.url(), file.as_ref(), now)?;
+        let mut file = self.state_file(matches!(total, Total::Bytes(_)));
+        let (state, resumed) = self.begin(client.url(), file.as_ref())?;
         if let Source::Input(input, _) = &mut source {
             state.find_place(input)?;
         }
-        let lines = self.lines(Timestamp::from_micros(state.started_at_micros));
         let on_fault = if self.skip_invalid { OnFault::Skip } else { OnFault::Stop };
         let before = Amount { entries: state.totals().entries, bytes: read.load(Ordering::Relaxed) };
-        let progress = Progress::start(self.progress, bytes, before);
+        let progress = Progress::start(self.progress, total, before);
         if resumed {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
         } else if self.resume {
@@ -137,16 +134,12 @@ impl Import {
         batcher.resume(state.offset(), state.read());
         let outage = Outage::new(self.patience, progress.teller());
         let mut pump = Pump::new(client, outage, on_fault, state, file.clone(), progress);
-        source.start(lines, batcher)?;
+        source.start(self.with_metadata, batcher)?;
         let ending = pump.run(from).await;
         if let Some(file) = file.take_if(|_| !resumed && pump.has_sent_nothing()) {
             file.remove();
         }
         self.conclude(ending, &pump.totals(), file.as_ref())
-    }
-
-    const fn lines(&self, now: Timestamp) -> Lines {
-        if self.with_metadata { Lines::Entries } else { Lines::Puts(now) }
     }
 
     /// Whether an import of this input can go on where it broke off.
@@ -178,8 +171,8 @@ impl Import {
     }
 
     /// The state to begin with, and whether it is one that an earlier import left.
-    fn begin(&self, server: &str, file: Option<&StateFile>, now: Timestamp) -> anyhow::Result<(State, bool)> {
-        let fresh = State::new(server, self.with_metadata, now.as_micros())?;
+    fn begin(&self, server: &str, file: Option<&StateFile>) -> anyhow::Result<(State, bool)> {
+        let fresh = State::new(server, self.with_metadata)?;
         if !self.resume {
             return Ok((fresh, false));
         }
@@ -250,28 +243,30 @@ enum Source {
 }
 
 impl Source {
-    /// Bytes of the input, where that is known.
-    const fn bytes(&self) -> Option<u64> {
+    /// How much there is, where that is known.
+    fn total(&self) -> Total {
         match self {
-            Self::Input(input, _) => input.bytes,
-            Self::Redis(_) => None,
+            Self::Input(input, _) => input.bytes.map_or(Total::Unknown, Total::Bytes),
+            Self::Redis(redis) => redis.keys.map_or(Total::Unknown, |about| Total::Keys { about, seen: Arc::clone(&redis.seen) }),
         }
     }
 
     fn read(&self) -> Arc<AtomicU64> {
         match self {
             Self::Input(input, _) => Arc::clone(&input.read),
-            Self::Redis(_) => Arc::default(),
+            Self::Redis(redis) => Arc::clone(&redis.read),
         }
     }
 
     /// Reads on a thread of its own. It is not waited for: it may hang on a pipe that gives nothing.
-    fn start(mut self, lines: Lines, batcher: Batcher) -> anyhow::Result<()> {
+    fn start(mut self, with_metadata: bool, batcher: Batcher) -> anyhow::Result<()> {
         let is_lines = matches!(self, Self::Input(_, Format::Ndjson));
         let mut batcher = if is_lines { batcher } else { batcher.of_items() };
+        let clock = SystemClock::default();
+        let lines = move || if with_metadata { Lines::Entries } else { Lines::Puts(clock.now()) };
         let read = move || {
             let result = match &mut self {
-                Self::Input(input, Format::Ndjson) => lines::read(input, lines, &mut batcher),
+                Self::Input(input, Format::Ndjson) => lines::read(input, &lines, &mut batcher),
                 Self::Input(input, Format::Etcd) => foreign::read_etcd(input.reader(), &mut batcher),
                 Self::Input(input, Format::Consul) => foreign::read_consul(input.reader(), &mut batcher),
                 Self::Redis(redis) => redis.read(&mut batcher),

@@ -172,25 +172,39 @@ impl Pump {
     fn start(&mut self, batch: Option<Box<Batch>>) {
         let Some(batch) = batch else { return };
         self.keys.extend(&batch.keys);
-        let (sender, number) = (Arc::clone(&self.sender), self.next);
+        let number = self.next;
         self.next += 1;
+        self.send(number, batch);
+    }
+
+    fn send(&mut self, number: u64, batch: Box<Batch>) {
+        let (sender, passed_over) = (Arc::clone(&self.sender), self.state.passed_over(&batch.stretch));
         self.under_way.spawn(async move {
-            let result = sender.send(&batch).await;
+            let result = sender.send(&batch, &passed_over).await;
             (number, batch, result)
         });
     }
 
     fn ended(&mut self, (number, batch, result): (u64, Box<Batch>, Result<Sent, Failed>)) -> anyhow::Result<()> {
+        if let Ok(sent) = &result {
+            for (line, reason) in &sent.refused {
+                self.tell(&format!("{} {line}", batch.unit), reason);
+            }
+            if sent.rest_remains {
+                self.state.pass_over(&batch.stretch, sent.refused.iter().map(|(line, _)| *line));
+                self.save()?;
+                self.send(number, batch);
+                return Ok(());
+            }
+        }
         for key in &batch.keys {
             self.keys.remove(key);
         }
         match result {
             Ok(sent) => {
-                for (line, reason) in &sent.refused {
-                    self.tell(&format!("{} {line}", batch.unit), reason);
-                }
+                let passed_over = self.state.passed_over(&batch.stretch).len();
                 self.state.applied_revision = self.sender.applied().unwrap_or(self.state.applied_revision);
-                self.ahead.insert(number, (batch, sent.refused.len() as u64));
+                self.ahead.insert(number, (batch, (sent.refused.len() + passed_over) as u64));
                 while let Some((batch, refused)) = self.ahead.remove(&self.stored_up_to) {
                     self.stored_up_to += 1;
                     self.read = batch.read;

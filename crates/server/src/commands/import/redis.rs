@@ -1,7 +1,14 @@
 //! Redis as a source: SCAN from the first cursor to the last, strings with their times to live. Keys of other types are counted and
 //! told, since this store has no such values.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use kvstore_types::Ttl;
@@ -25,6 +32,12 @@ const ANSWER_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Source {
     runtime: Runtime,
     connection: MultiplexedConnection,
+    /// How many keys it has of every type; `None` where the user may not ask.
+    pub(super) keys: Option<u64>,
+    /// How many of them were looked at.
+    pub(super) seen: Arc<AtomicU64>,
+    /// Bytes of keys and values that were fetched.
+    pub(super) read: Arc<AtomicU64>,
 }
 
 /// A string that is to be fetched.
@@ -42,8 +55,10 @@ impl Source {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime can't be started")?;
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_WAIT)).set_response_timeout(Some(ANSWER_WAIT));
         let connection = runtime.block_on(client.get_multiplexed_async_connection_with_config(&config));
-        let connection = connection.context("can't reach the Redis; check the URL, its password and that it runs")?;
-        Ok(Self { runtime, connection })
+        let mut connection = connection.context("can't reach the Redis; check the URL, its password and that it runs")?;
+        // Only for showing how far it is: a user who may not ask for it can import as well.
+        let keys = runtime.block_on(cmd("DBSIZE").query_async(&mut connection)).ok();
+        Ok(Self { runtime, connection, keys, seen: Arc::default(), read: Arc::default() })
     }
 
     /// Gives every string to the batcher.
@@ -53,10 +68,14 @@ impl Source {
         let mut json = Vec::new();
         loop {
             let (next, keys) = self.scan(cursor)?;
+            let scanned = keys.len();
             let mut texts = self.texts(keys, &mut others)?;
+            self.seen.fetch_add((scanned - texts.len()) as u64, Ordering::Relaxed);
             while !texts.is_empty() {
                 let rest = texts.split_off(group(&texts));
                 for (text, value) in self.fetch(texts)? {
+                    self.seen.fetch_add(1, Ordering::Relaxed);
+                    self.read.fetch_add((text.key.len() + value.as_ref().map_or(0, Vec::len)) as u64, Ordering::Relaxed);
                     let becomes = match (value, ttl(text.ttl_millis)) {
                         (None, _) => Becomes::Nothing,
                         (Some(value), Ok(ttl)) => becomes(&text.key, &value, ttl, &mut json),

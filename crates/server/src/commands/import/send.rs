@@ -32,6 +32,8 @@ pub(super) struct Sender {
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) refused: Vec<(u64, String)>,
+    /// Nothing of it is stored yet: the rest is to be sent once it is noted what was refused.
+    pub(super) rest_remains: bool,
 }
 
 /// A batch is not stored, or nobody knows.
@@ -52,22 +54,28 @@ impl Sender {
         self.applied.as_ref().map(|applied| applied.load(Ordering::Acquire))
     }
 
-    pub(super) async fn send(&self, batch: &Batch) -> Result<Sent, Failed> {
+    /// Sends a batch without those of its lines that are to be passed over.
+    pub(super) async fn send(&self, batch: &Batch, passed_over: &[u64]) -> Result<Sent, Failed> {
         let mut sent = Sent::default();
-        let mut rest: Option<(EncodedItems, Vec<u64>)> = None;
-        for round in 0_u64.. {
+        let mut rest = (!passed_over.is_empty()).then(|| without(&batch.items, &batch.lines, |line| passed_over.contains(&line)));
+        loop {
             let (items, lines) = rest.as_ref().map_or((&batch.items, &batch.lines), |(items, lines)| (items, lines));
             if items.is_empty() {
                 break;
             }
-            match self.send_patiently(items, &self.key(batch, round)).await {
+            match self.send_patiently(items, &self.key(batch, items)).await {
                 Ok(()) => break,
                 Err(Failed::Server(error)) if self.on_fault == OnFault::Skip => {
                     let Some(faults) = faults(&error) else { return Err(Failed::Server(error)) };
-                    sent.refused.extend(faults.iter().filter_map(|(at, why)| Some((*lines.get(*at)?, why.clone()))));
-                    let stays = |at: usize| faults.iter().all(|(fault, _)| *fault != at);
-                    let kept = lines.iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, line)| *line).collect();
-                    rest = Some((items.filter(stays), kept));
+                    let refused: Vec<_> = faults.into_iter().filter_map(|(at, why)| Some((*lines.get(at)?, why))).collect();
+                    if refused.is_empty() {
+                        return Err(Failed::Server(error));
+                    }
+                    if self.applied.is_some() {
+                        return Ok(Sent { refused, rest_remains: true });
+                    }
+                    rest = Some(without(items, lines, |line| refused.iter().any(|(refused, _)| *refused == line)));
+                    sent.refused.extend(refused);
                 }
                 Err(failed) => return Err(failed),
             }
@@ -75,10 +83,11 @@ impl Sender {
         Ok(sent)
     }
 
-    /// The same for the same batch of the same import, whenever it is sent: a batch that was stored already is not stored again.
-    fn key(&self, batch: &Batch, round: u64) -> String {
-        let hash = batch.stretch.blake3.get(..HASH_DIGITS).unwrap_or_default();
-        format!("{}-{}-{hash}-{round}", self.name, batch.stretch.from)
+    /// The same for the same items at the same place of the same import, whenever they are sent: what was stored already is not stored
+    /// again. Where an item expires it has less time to live when the import goes on later, and then its batch is another.
+    fn key(&self, batch: &Batch, items: &EncodedItems) -> String {
+        let hash = blake3::hash(items.json()).to_hex();
+        format!("{}-{}-{}", self.name, batch.stretch.from, hash.get(..HASH_DIGITS).unwrap_or_default())
     }
 
     async fn send_patiently(&self, items: &EncodedItems, key: &str) -> Result<(), Failed> {
@@ -110,6 +119,13 @@ impl Sender {
         let key = IdempotencyKey::new(key).map_err(|error| ClientError::BadAnswer(error.to_string()))?;
         self.client.batch_encoded(items, Some(&key)).await.map(drop)
     }
+}
+
+/// Items and their lines without some.
+fn without(items: &EncodedItems, lines: &[u64], leaves: impl Fn(u64) -> bool) -> (EncodedItems, Vec<u64>) {
+    let stays: Vec<bool> = lines.iter().map(|line| !leaves(*line)).collect();
+    let kept = lines.iter().zip(&stays).filter(|(_, stays)| **stays).map(|(line, _)| *line).collect();
+    (items.filter(|at| stays.get(at).copied().unwrap_or(true)), kept)
 }
 
 /// The items that the server found fault with; `None` where it found fault with anything else.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{batcher::Totals, input::Input};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// All that an import needs in order to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,6 @@ pub(super) struct State {
     server: String,
     /// Whether entries are restored with their metadata.
     with_metadata: bool,
-    /// The time that expiries are counted from: a batch that is sent again must be the same batch.
-    pub(super) started_at_micros: i64,
     /// The first stretch of the input that was stored, and the last.
     head: Option<Stretch>,
     tail: Option<Stretch>,
@@ -36,6 +34,15 @@ pub(super) struct State {
     /// What came before the end of the last stretch, and how many of its entries the server refused.
     totals: Totals,
     refused: u64,
+    /// Where entries are restored: what was refused of the batch after that, whose other entries may be there already.
+    passed_over: Option<PassedOver>,
+}
+
+/// Entries that the server refused of a batch, before the rest of it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PassedOver {
+    batch: Stretch,
+    lines: Vec<u64>,
 }
 
 /// A part of the input, by which it is recognised.
@@ -47,19 +54,19 @@ pub(super) struct Stretch {
 }
 
 impl State {
-    pub(super) fn new(server: &str, with_metadata: bool, started_at_micros: i64) -> anyhow::Result<Self> {
+    pub(super) fn new(server: &str, with_metadata: bool) -> anyhow::Result<Self> {
         let random = getrandom::u64().map_err(|error| anyhow!("the system gives no random numbers: {error}"))?;
         Ok(Self {
             format: FORMAT,
             name: format!("import-{random:016x}"),
             server: server.to_owned(),
             with_metadata,
-            started_at_micros,
             head: None,
             tail: None,
             applied_revision: 0,
             totals: Totals::default(),
             refused: 0,
+            passed_over: None,
         })
     }
 
@@ -77,6 +84,21 @@ impl State {
         self.tail = Some(stretch);
         self.totals = totals;
         self.refused += refused;
+        self.passed_over = None;
+    }
+
+    /// These lines of a batch were refused, and are passed over from now on.
+    ///
+    /// It is saved before the rest is sent. When the answer to that gets lost, the rest alone can be sent again: together with what
+    /// was refused it would be no repeat of what is there, and be taken for another's write.
+    pub(super) fn pass_over(&mut self, batch: &Stretch, lines: impl Iterator<Item = u64>) {
+        let before = self.passed_over.take().filter(|passed| passed.batch == *batch).map_or_else(Vec::new, |passed| passed.lines);
+        self.passed_over = Some(PassedOver { batch: batch.clone(), lines: before.into_iter().chain(lines).collect() });
+    }
+
+    /// The lines of a batch that are passed over.
+    pub(super) fn passed_over(&self, batch: &Stretch) -> Vec<u64> {
+        self.passed_over.as_ref().filter(|passed| passed.batch == *batch).map_or_else(Vec::new, |passed| passed.lines.clone())
     }
 
     /// What was read up to there, whatever the server said of it.
