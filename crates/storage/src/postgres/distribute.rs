@@ -1,8 +1,9 @@
 //! Sharding the table of entries over the workers of a Citus, and finding out whether it is.
 //!
 //! Only `kv` is distributed, by its key. The other tables and the sequence stay on the coordinator, to which all nodes connect. That is
-//! where few rows of one kind are needed by every write. A transaction over one worker commits there before it commits on the coordinator:
-//! where the coordinator crashes in between, the write stays and its idempotency record does not.
+//! where few rows of one kind are needed by every write. Citus commits an INSERT that selects its rows, as `upsert.sql` does, in two
+//! phases: so a write and its idempotency record last together, also where the coordinator crashes in between. An INSERT of VALUES would
+//! be committed on its one worker first.
 
 use tokio_postgres::{Client, Error};
 
