@@ -1,9 +1,9 @@
 //! The disk that holds the data, or would: its room, its file system, and how long a sync takes on it.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     time::{Duration, Instant},
 };
@@ -69,6 +69,10 @@ fn file_system(dir: &Path) -> Diagnosis {
     };
     let (name, kept) = name(kind);
     match kept {
+        Kept::Well if trims_at_once(dir) => {
+            let detail = format!("{name}, mounted with `discard`: while large files are deleted, syncs wait for the disk to trim");
+            Diagnosis::warning(FILE_SYSTEM, detail, "mount it with `nodiscard`, and trim by a timer (systemctl enable fstrim.timer)")
+        }
         Kept::Well => Diagnosis::ok(FILE_SYSTEM, name),
         Kept::InMemory => {
             let detail = format!("{name} is memory: nothing in it outlives the machine's next start");
@@ -80,6 +84,21 @@ fn file_system(dir: &Path) -> Diagnosis {
             Diagnosis::warning(FILE_SYSTEM, detail, "put the data on a disk of this machine")
         }
     }
+}
+
+/// Whether the file system tells the disk of freed blocks as it frees them, and so lets writers wait for that.
+fn trims_at_once(dir: &Path) -> bool {
+    let Ok(found) = fs::metadata(dir) else { return false };
+    let (major, minor) = (rustix::fs::major(found.dev()), rustix::fs::minor(found.dev()));
+    fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| has_discard(&mounts, &format!("{major}:{minor}")))
+}
+
+/// A line is `22 27 254:0 / /mnt rw - ext4 /dev/vda rw,discard`, by `proc_pid_mountinfo(5)`: the device is the third word, the file
+/// system's own options are the last. `discard=async` makes nobody wait.
+fn has_discard(mounts: &str, device: &str) -> bool {
+    let of_device = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(device));
+    let mut options = of_device.filter_map(|line| line.split(' ').next_back()).flat_map(|options| options.split(','));
+    options.any(|option| option == "discard")
 }
 
 /// The magic numbers are those of `statfs(2)`.
@@ -155,5 +174,14 @@ mod tests {
     fn a_sync_that_is_too_slow_or_too_fast_to_be_one_is_a_warning() {
         let level = |micros| judge(Duration::from_micros(micros), Duration::from_secs(1)).level;
         assert_eq!((level(1), level(200), level(50_000)), (Level::Warning, Level::Ok, Level::Warning));
+    }
+
+    #[test]
+    fn a_file_system_that_trims_at_once_is_found_among_the_mounts() {
+        let mounts = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard,resuid=7\n\
+            28 27 254:1 / /a rw,discard - ext4 /dev/vdb rw,nodiscard\n\
+            29 27 0:30 / /b rw master:1 - btrfs /dev/vdc rw,discard=async\n";
+        assert!(has_discard(mounts, "254:0"));
+        assert!(!has_discard(mounts, "254:1") && !has_discard(mounts, "0:30") && !has_discard(mounts, "8:1"));
     }
 }
