@@ -66,6 +66,11 @@ pub(super) fn value(row: &Row, at: usize, header: &Header) -> Result<Bytes, Stor
     Ok(Bytes::copy_from_slice(value))
 }
 
+/// The same where the statement may have left it out.
+pub(super) fn value_if_read(row: &Row, at: usize, header: &Header) -> Result<Option<Bytes>, StoreError> {
+    column::<Option<&[u8]>>(row, at)?.map(|_| value(row, at, header)).transpose()
+}
+
 /// A number as the database holds it. All that are counted here stay far below its limit.
 pub(super) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

@@ -1,7 +1,11 @@
-//! Reading pages. Headers come first, as many as the page may need; the page is cut by them, and only then are its values read, from
-//! the same snapshot: what is held in memory is one page, however large the values beyond its end are.
+//! Reading pages. One statement gives most of them: the rows that the page may need, each with its value where that is small, so that
+//! what is held in memory is one page at most.
+//!
+//! Where that is not enough, since a value is larger or many rows are of deleted keys, headers come first. The page is cut by them, and
+//! only then are its values read, from the same snapshot, however large the values beyond its end are.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::LazyLock,
     time::{Duration, Instant},
@@ -21,7 +25,8 @@ use super::{
     error::Fault,
     pooling::Purpose,
     read::{Seen, seen},
-    rows,
+    rows::{self, AFTER_HEADER},
+    time::StoreTime,
 };
 use crate::StoreError;
 
@@ -46,27 +51,51 @@ impl Shared {
     /// One attempt: `None` where a key that has just expired was changed meanwhile.
     async fn page(&self, scan: &Scan) -> Result<Option<Page>, Fault> {
         let applied = self.applied();
+        let bounds = Bounds::of(scan);
+        let cut = match self.cut_at_once(scan, &bounds).await? {
+            Some(cut) => cut,
+            None => self.cut_in_steps(scan, bounds).await?,
+        };
+        Ok(self.confirm(&cut.just_expired).await?.then(|| cut.page(applied)))
+    }
+
+    /// `None` where one statement does not give the whole page.
+    async fn cut_at_once(&self, scan: &Scan, bounds: &Bounds<'_>) -> Result<Option<Cut>, Fault> {
+        let mut cut = Cut::new(scan);
+        let asked = cut.limit + 1;
+        let values = match scan.projection {
+            Projection::Full => Values::UpTo(PAGE_BYTES_MAX / asked),
+            Projection::Header => Values::None,
+        };
         let mut lease = self.pool.get().await?;
         lease.begin();
-        let bounds = Bounds::of(scan);
-        let mut cut = Cut::new(scan, Timestamp::ZERO);
+        let answer = within(rows_of(&lease, bounds, scan.reverse, asked, values)).await;
+        lease.end();
+        let rows = lease.settle(answer)?;
+        drop(lease);
+        let is_end = rows.len() < asked;
+        let is_cut = cut.add(rows, &self.time)? == More::No || is_end;
+        Ok((is_cut && cut.has_values()).then_some(cut))
+    }
+
+    async fn cut_in_steps(&self, scan: &Scan, mut bounds: Bounds<'_>) -> Result<Cut, Fault> {
+        let mut cut = Cut::new(scan);
         let mut asked = cut.limit + 1;
+        let mut lease = self.pool.get().await?;
+        let is_distributed = lease.is_distributed;
+        lease.begin();
         let answer = within(async {
-            let (begun, clock, rows) = tokio::join!(
-                biased;
-                lease.start(Purpose::Snapshot),
-                lease.query_one(&lease.statements.clock, &[]),
-                headers(&lease, &bounds, scan.reverse, asked),
-            );
+            // Where there is no common snapshot, a transaction has none either.
+            let begin = async { if is_distributed { Ok(()) } else { lease.start(Purpose::Snapshot).await } };
+            let (begun, rows) = tokio::join!(biased; begin, rows_of(&lease, &bounds, scan.reverse, asked, Values::None));
             begun?;
-            Ok((clock?, rows?))
+            rows
         });
         let answer = answer.await;
-        let (clock, mut rows) = lease.settle(answer)?;
-        cut.now = self.time.at(rows::column(&clock, 0)?);
+        let mut rows = lease.settle(answer)?;
         loop {
             let is_end = rows.len() < asked;
-            if cut.add(rows)? == More::No || is_end {
+            if cut.add(rows, &self.time)? == More::No || is_end {
                 break;
             }
             if cut.is_over_time() {
@@ -74,55 +103,67 @@ impl Shared {
                 break;
             }
             asked = PAGE_ENTRIES_MAX;
-            let bounds = bounds.after(cut.last.as_ref(), scan.reverse);
-            let answer = within(headers(&lease, &bounds, scan.reverse, asked)).await;
+            bounds.pass(cut.last.as_ref(), scan.reverse);
+            let answer = within(rows_of(&lease, &bounds, scan.reverse, asked, Values::None)).await;
             rows = lease.settle(answer)?;
         }
-        let is_distributed = lease.is_distributed;
         cut.finish(lease).await?;
         if is_distributed {
             cut.read_changed(self).await?;
         }
-        Ok(self.confirm(&cut.just_expired).await?.then(|| cut.page(applied)))
+        Ok(cut)
     }
 }
 
-async fn headers(lease: &Lease, bounds: &Bounds<'_>, reverse: bool, limit: usize) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let statement = if reverse { &lease.statements.page_down } else { &lease.statements.page_up };
-    let Bounds { above, from, to, below } = bounds;
-    lease.query(statement, &[above, from, to, below, &rows::bigint(limit as u64)]).await
+/// Which values come with their rows.
+#[derive(Clone, Copy)]
+enum Values {
+    None,
+    /// Those of so many bytes at most.
+    UpTo(usize),
 }
 
-/// Where keys lie: above one text, from another on, up to a third, and below a fourth. Texts, since the database takes no other bytes.
-#[derive(Clone)]
+async fn rows_of(
+    lease: &Lease,
+    bounds: &Bounds<'_>,
+    reverse: bool,
+    limit: usize,
+    values: Values,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = if reverse { &lease.statements.page_down } else { &lease.statements.page_up };
+    let value_max = match values {
+        Values::None => -1,
+        Values::UpTo(bytes) => rows::bigint(bytes as u64),
+    };
+    lease.query(statement, &[&&*bounds.from, &&*bounds.below, &rows::bigint(limit as u64), &value_max]).await
+}
+
+/// Where keys lie: from one text on, and below another. Texts, since the database takes no other bytes.
 struct Bounds<'a> {
-    above: &'a str,
-    from: &'a str,
-    to: &'a str,
-    below: String,
+    from: Cow<'a, str>,
+    below: Cow<'a, str>,
+}
+
+/// The first text behind a key: no text holds a character less than this one.
+fn behind(key: &Key) -> String {
+    // Not as it is displayed, which escapes some characters.
+    format!("{}\u{1}", key.as_str())
 }
 
 impl<'a> Bounds<'a> {
     fn of(scan: &'a Scan) -> Self {
-        let bounds = Self {
-            above: "",
-            from: scan.range.lower_text(),
-            to: scan.range.end().map_or(&AFTER_ALL, Key::as_str),
-            below: scan.range.text_after_prefix().unwrap_or_else(|| AFTER_ALL.clone()),
-        };
-        match &scan.after {
-            Some(after) if scan.reverse => Self { below: bounds.below.min(after.as_str().to_owned()), ..bounds },
-            Some(after) => Self { above: after.as_str(), ..bounds },
-            None => bounds,
-        }
+        let below = [scan.range.end().map(behind), scan.range.text_after_prefix()].into_iter().flatten().min();
+        let mut bounds = Self { from: scan.range.lower_text().into(), below: below.map_or(Cow::Borrowed(AFTER_ALL.as_str()), Cow::Owned) };
+        bounds.pass(scan.after.as_ref(), scan.reverse);
+        bounds
     }
 
-    /// What is left behind the last key examined.
-    fn after<'b>(&'b self, last: Option<&'b Key>, reverse: bool) -> Bounds<'b> {
-        match last {
-            Some(last) if reverse => Bounds { below: last.as_str().to_owned(), ..self.clone() },
-            Some(last) => Bounds { above: last.as_str(), ..self.clone() },
-            None => self.clone(),
+    /// Leaves what lies behind a key, where there is one.
+    fn pass(&mut self, key: Option<&Key>, reverse: bool) {
+        match key {
+            Some(key) if reverse && key.as_str() < &*self.below => self.below = key.as_str().to_owned().into(),
+            Some(key) if !reverse && key.as_str() >= &*self.from => self.from = behind(key).into(),
+            _ => {}
         }
     }
 }
@@ -135,7 +176,8 @@ enum More {
 
 /// A page as far as it is cut.
 struct Cut {
-    now: Timestamp,
+    /// Read with the first rows that can expire.
+    now: Option<Timestamp>,
     limit: usize,
     projection: Projection,
     deadline: Instant,
@@ -148,9 +190,9 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(scan: &Scan, now: Timestamp) -> Self {
+    fn new(scan: &Scan) -> Self {
         Self {
-            now,
+            now: None,
             limit: scan.limit.clamp(1, PAGE_ENTRIES_MAX),
             projection: scan.projection,
             deadline: Instant::now() + Duration::from_millis(SCAN_TIME_MS_MAX),
@@ -167,11 +209,32 @@ impl Cut {
         Instant::now() >= self.deadline
     }
 
+    /// Whether each entry has its value, as far as the page shows values.
+    fn has_values(&self) -> bool {
+        self.projection == Projection::Header || self.entries.iter().all(|entry| entry.value.is_some())
+    }
+
+    /// The one time by which all rows are judged: not before any of the first rows that can expire was read.
+    fn now(&mut self, rows: &[Row], time: &StoreTime) -> Result<Timestamp, StoreError> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let mut read = 0;
+        for row in rows {
+            read = read.max(rows::column(row, AFTER_HEADER)?);
+        }
+        if read == 0 {
+            return Ok(time.seen());
+        }
+        Ok(*self.now.insert(time.at(read)))
+    }
+
     /// Takes rows into the page, up to the first that does not go in.
-    fn add(&mut self, rows: Vec<Row>) -> Result<More, StoreError> {
+    fn add(&mut self, rows: Vec<Row>, time: &StoreTime) -> Result<More, StoreError> {
+        let now = self.now(&rows, time)?;
         for row in rows {
             let (key, stored) = (rows::key(&row)?, rows::stored(&row)?);
-            let seen = seen(&stored, self.now);
+            let seen = seen(&stored, now);
             let weight = if self.projection == Projection::Full { stored.header.value_len } else { 0 };
             // The first value goes in whatever its size, so that paging gets on.
             let is_too_large = matches!(seen, Seen::There) && self.bytes > 0 && self.bytes + weight > PAGE_BYTES_MAX as u64;
@@ -184,7 +247,8 @@ impl Cut {
             match seen {
                 Seen::There => {
                     self.bytes += weight;
-                    self.entries.push(Entry { key: key.clone(), header: stored.header, value: None });
+                    let value = rows::value_if_read(&row, AFTER_HEADER + 1, &stored.header)?;
+                    self.entries.push(Entry { key: key.clone(), header: stored.header, value });
                 }
                 Seen::Absent => {}
                 Seen::JustExpired => self.just_expired.push((key.clone(), stored.header.revision)),
@@ -194,7 +258,7 @@ impl Cut {
         Ok(More::Yes)
     }
 
-    /// Reads the values, and ends the transaction.
+    /// Reads the values, and ends the transaction where there is one.
     async fn finish(&mut self, mut lease: Lease) -> Result<(), Fault> {
         let is_full = self.projection == Projection::Full && !self.entries.is_empty();
         let names: Vec<_> = self.entries.iter().map(|entry| entry.key.as_str()).collect();
@@ -207,7 +271,8 @@ impl Cut {
                     (true, true) => lease.query(&lease.statements.page_values_at, &[&names, &revisions]).await,
                 }
             };
-            let (values, ended) = tokio::join!(biased; values, lease.client.batch_execute("COMMIT"));
+            let end = async { if lease.is_distributed { Ok(()) } else { lease.client.batch_execute("COMMIT").await } };
+            let (values, ended) = tokio::join!(biased; values, end);
             ended?;
             values
         });

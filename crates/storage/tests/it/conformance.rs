@@ -109,6 +109,13 @@ fn postgres_conforms_through_a_pooler_in_transaction_mode() {
 }
 
 #[test]
+fn postgres_without_a_common_snapshot_conforms() {
+    let report = suite(&Postgres::distributed);
+    assert!(report.weaker().len() > 2, "cases in a weaker form: {:?}", report.weaker());
+    assert_eq!(unproven_of_stores(&report), ["C26"], "clauses that no passed case cites");
+}
+
+#[test]
 fn the_memory_engine_conforms() {
     let report = conclude(engine::run_all(&|| EngineOf::fixture(EngineKind::Memory)));
     for clause in ["E1", "E2", "E3"] {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kvstore_storage::{
     CacheConfig, CacheMode, ManualClock, Pooling, PostgresConfig, Store,
     conformance::{Fixture, Stop},
-    distribute_postgres, open_cached, open_postgres_at,
+    distribute_postgres, migrate_postgres, open_cached, open_postgres_at,
 };
 use kvstore_testkit::{PgBouncer, PoolMode, Redis};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -25,6 +25,11 @@ const REMOVE: &str =
 /// Where it has Citus, the table is distributed.
 const HAS_CITUS: &str = "SELECT count(*) FROM pg_extension WHERE extname = 'citus'";
 
+/// Makes a plain PostgreSQL look like a Citus that holds a distributed table: the store then takes the ways that need no common snapshot.
+pub(crate) const LOOK_DISTRIBUTED: &str = "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) \
+    SELECT 1, 'citus', 10, oid, false, '0' FROM pg_namespace WHERE nspname = 'public'; \
+    CREATE TABLE pg_dist_partition AS SELECT 'kv'::regclass AS logicalrelid, 'h'::\"char\" AS partmethod";
+
 /// Whether the database is somebody's own, of whatever make.
 pub(crate) fn is_given() -> bool {
     std::env::var(GIVEN).is_ok()
@@ -35,6 +40,8 @@ pub(crate) struct Postgres {
     cache: Option<(CacheMode, Redis)>,
     /// Whether the store reaches its database through a pooler in transaction mode.
     is_pooled: bool,
+    /// Whether its table looks distributed.
+    is_distributed: bool,
     clock: Arc<ManualClock>,
     opened: Mutex<Option<Opened>>,
 }
@@ -52,10 +59,9 @@ enum Home {
 }
 
 impl Home {
-    async fn make(is_pooled: bool) -> Result<Self, Stop> {
+    async fn make(is_own: bool) -> Result<Self, Stop> {
         static TURNS: std::sync::LazyLock<Arc<Mutex<()>>> = std::sync::LazyLock::new(Arc::default);
-        // The pooler stands before the server of the tests.
-        if let Some(url) = std::env::var(GIVEN).ok().filter(|_| !is_pooled) {
+        if let Some(url) = std::env::var(GIVEN).ok().filter(|_| !is_own) {
             let turn = Arc::clone(&TURNS).lock_owned().await;
             let ended = Command::new("psql").args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", REMOVE, &url]).status()?;
             if !ended.success() {
@@ -81,9 +87,22 @@ impl Home {
         }
     }
 
-    async fn remove(self) -> Result<(), Stop> {
+    /// Makes the tables, and what tells that one of them is distributed.
+    async fn look_distributed(&self) -> Result<(), Stop> {
         let Self::Own { server, url } = self else { return Ok(()) };
-        let name = url.rsplit('/').next().expect("a name").to_owned();
+        migrate_postgres(PostgresConfig::from_url(url)?).await?;
+        let (server, name) = (Arc::clone(server), self.name().to_owned());
+        let done = tokio::task::spawn_blocking(move || server.sql(&name, LOOK_DISTRIBUTED));
+        done.await?.map(drop).map_err(|error| Stop::Failed(format!("{error:#}")))
+    }
+
+    fn name(&self) -> &str {
+        self.url().rsplit('/').next().expect("a name")
+    }
+
+    async fn remove(self) -> Result<(), Stop> {
+        let name = self.name().to_owned();
+        let Self::Own { server, .. } = self else { return Ok(()) };
         let dropped = tokio::task::spawn_blocking(move || server.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")));
         dropped.await?.map(drop).map_err(|error| Stop::Failed(format!("{error:#}")))
     }
@@ -110,8 +129,14 @@ impl Postgres {
         Arc::new(Self { is_pooled: true, ..Self::new(None, None) })
     }
 
+    /// The same over a table that looks distributed.
+    pub(crate) fn distributed() -> Arc<dyn Fixture> {
+        Arc::new(Self { is_distributed: true, ..Self::new(None, None) })
+    }
+
     fn new(reclaim_every: Option<Duration>, cache: Option<(CacheMode, Redis)>) -> Self {
-        Self { reclaim_every, cache, is_pooled: false, clock: Arc::new(ManualClock::at(START)), opened: Mutex::new(None) }
+        let (clock, opened) = (Arc::new(ManualClock::at(START)), Mutex::new(None));
+        Self { reclaim_every, cache, is_pooled: false, is_distributed: false, clock, opened }
     }
 
     /// The same behind a cache of its own.
@@ -155,6 +180,7 @@ impl Fixture for Postgres {
     fn name(&self) -> &str {
         match (&self.cache, self.reclaim_every) {
             _ if self.is_pooled => "postgres through PgBouncer",
+            _ if self.is_distributed => "postgres without a common snapshot",
             (Some((CacheMode::Validate, _)), _) => "postgres + cache (validate)",
             (Some((CacheMode::Fenced, _)), _) => "postgres + cache (fenced)",
             (None, Some(_)) => "postgres, reclaiming eagerly",
@@ -169,7 +195,12 @@ impl Fixture for Postgres {
     async fn store(&self) -> Result<Arc<dyn Store>, Stop> {
         let mut opened = self.opened.lock().await;
         if opened.is_none() {
-            *opened = Some(Opened { home: Home::make(self.is_pooled).await?, store: None });
+            // A pooler stands before the server of the tests, and a database of somebody's own is as it is.
+            let home = Home::make(self.is_pooled || self.is_distributed).await?;
+            if self.is_distributed {
+                home.look_distributed().await?;
+            }
+            *opened = Some(Opened { home, store: None });
         }
         let opened = opened.as_mut().expect("it was just made");
         if opened.store.is_none() {

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
@@ -111,18 +111,22 @@ fn a_database_that_was_killed_loses_nothing_and_needs_no_restart_of_ours() {
 }
 
 /// What a proxy does: nothing, or it cuts off the next commit of this kind, which the database still gets or does not.
-const FORWARD: u8 = 0;
+pub(crate) const FORWARD: u8 = 0;
 const COMMIT_LOST: u8 = 1;
 const COMMIT_SENT: u8 = 2;
 const STATEMENT_LOST: u8 = 3;
 const STATEMENT_SENT: u8 = 4;
 /// Nothing is cut: the next BEGIN reaches the database misspelt.
 const BEGIN_SPOILT: u8 = 5;
+/// Nothing is cut: what goes to the database waits, from the next piece with the mark on.
+pub(crate) const HOLD: u8 = 6;
+/// It waits, until this is `FORWARD` again.
+pub(crate) const HELD: u8 = 7;
 /// A value that tells the proxy which statement is its own commit.
-const MARK: &str = "cut-off-here";
+pub(crate) const MARK: &str = "cut-off-here";
 
 /// A proxy in front of the database; gives its port.
-async fn proxy(database: u16, mode: Arc<AtomicU8>) -> u16 {
+pub(crate) async fn proxy(database: u16, mode: Arc<AtomicU8>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
@@ -147,8 +151,15 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) -> 
                     return Ok(());
                 }
                 let armed = mode.load(Ordering::SeqCst);
-                if armed == BEGIN_SPOILT {
-                    if let Some(at) = bytes.windows(6).position(|part| part == b"BEGIN\0") {
+                if armed == HOLD && bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes()) {
+                    mode.store(HELD, Ordering::SeqCst);
+                    while mode.load(Ordering::SeqCst) != FORWARD {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                if armed == BEGIN_SPOILT || armed == HOLD {
+                    let begin = bytes.windows(6).position(|part| part == b"BEGIN\0");
+                    if let Some(at) = begin.filter(|_| armed == BEGIN_SPOILT) {
                         bytes.iter_mut().skip(at).take(5).for_each(|byte| *byte = b'X');
                         mode.store(FORWARD, Ordering::SeqCst);
                     }

@@ -1,17 +1,22 @@
-//! Races with other sessions of the database, which the tests decide: a row that is always changed in time, and one that is held.
+//! Races with other sessions of the database, which the tests decide: a row that is always changed in time, one that is held, and one that
+//! changes between two statements of a page.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
 
 use bytes::Bytes;
 use kvstore_storage::{ManualClock, Pooling, PostgresConfig, StoreError, open_postgres_at};
 use kvstore_testkit::Postgres;
-use kvstore_types::{Consistency, Item, KeyRange, Mutation, Outcome, Scan, Ttl, WriteBatch};
+use kvstore_types::{Consistency, Item, KeyRange, Mutation, Outcome, Projection, Scan, Ttl, WriteBatch};
+use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
 use crate::{
     fixtures::START,
-    postgres::pooler,
-    postgres_failures::{key, open, put, run, value},
+    postgres::{LOOK_DISTRIBUTED, pooler},
+    postgres_failures::{DEADLINE, FORWARD, HELD, HOLD, MARK, key, open, proxy, put, run, value},
 };
 
 async fn cluster() -> Arc<Postgres> {
@@ -72,5 +77,47 @@ fn a_held_row_keeps_a_read_through_a_pooler_no_longer_than_its_limit() {
         assert!(matches!(error, StoreError::Overloaded(_)), "a page with a held row got {error}");
         holder.batch_execute("ROLLBACK").await.expect("an end");
         assert_eq!(value(&*store, "due").await.expect("a read"), None);
+    });
+}
+
+/// The values of such a page are read by a statement of its own, and without a common snapshot a row may be another one by then.
+#[test]
+fn a_page_without_a_common_snapshot_reads_what_changed_anew() {
+    run(async {
+        let postgres = cluster().await;
+        let url = postgres.database().expect("a database");
+        let direct = open(&url).await;
+        // So large that they do not come with their headers.
+        let large = |letter: &str| letter.repeat(100_000);
+        for name in ["first", MARK, "gone", "last"] {
+            direct.write(put(name, &large("a"))).await.expect("an answer");
+        }
+        postgres.sql(url.rsplit('/').next().expect("a name"), LOOK_DISTRIBUTED).expect("what tells of a distributed table");
+        let mode = Arc::new(AtomicU8::new(FORWARD));
+        let port = proxy(postgres.port(), Arc::clone(&mode)).await;
+        let proxied = open(&url.replace(&postgres.port().to_string(), &port.to_string())).await;
+        assert!(!proxied.capabilities().common_snapshot, "the table looks distributed");
+        mode.store(HOLD, Ordering::SeqCst);
+        let scanning = tokio::spawn({
+            let proxied = Arc::clone(&proxied);
+            async move { proxied.scan(&Scan::of(KeyRange::all()), Consistency::Linearizable).await }
+        });
+        let is_held = async {
+            while mode.load(Ordering::SeqCst) != HELD {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, is_held).await.expect("the values are asked for");
+        direct.write(put(MARK, &large("b"))).await.expect("an answer");
+        let delete = Item { key: key("gone"), mutation: Mutation::Delete, condition: None };
+        direct.write(Arc::new(WriteBatch::one(delete, None))).await.expect("an answer");
+        mode.store(FORWARD, Ordering::SeqCst);
+        let page = scanning.await.expect("a task").expect("a page");
+        let found: Vec<_> = page.entries.iter().map(|entry| (entry.key.as_str(), entry.header.version, entry.value.clone())).collect();
+        let (a, b) = (Some(Bytes::from(large("a"))), Some(Bytes::from(large("b"))));
+        let expected = [(MARK, 2, b), ("first", 1, a.clone()), ("last", 1, a)];
+        assert!(found == expected, "versions {:?}", found.iter().map(|(name, version, _)| (name, version)).collect::<Vec<_>>());
+        let again = direct.read(&key(MARK), Projection::Full, Consistency::Linearizable).await.expect("a read");
+        assert_eq!(page.entries.first(), again.as_ref(), "the entry that changed is whole");
     });
 }
