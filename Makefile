@@ -46,7 +46,8 @@ bench-large: deps-test build ## Measure 16 million entries under a memory cap of
 torture: deps-test build ## 200 kill -9 cycles, histories, power loss, I/O errors, a full disk
 	$(BIN)/kvstore-torture full --cycles 200
 
-# KVSTORE_TEST_DATABASE_URL names a database of your own; then it is not broken, and only the nodes, Redis and the links are.
+# KVSTORE_TEST_DATABASE_URL names a database of your own, WHOSE ENTRIES ARE DELETED. It is not broken, only nodes and Redis are, so make
+# says "Error 3".
 torture-postgres: deps-test build ## 50 restarts of PostgreSQL, and Redis, nodes and links that break
 	$(BIN)/kvstore-torture postgres
 

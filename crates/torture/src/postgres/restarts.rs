@@ -104,8 +104,9 @@ impl Cycles {
             self.rounds.faults.push("nothing was acknowledged while something beside PostgreSQL was broken".to_owned());
         }
         let happened: Vec<String> = self.happened.iter().map(|(trouble, times)| format!("{trouble} {times} times")).collect();
+        let since = if matches!(bed.database, Database::Own(_)) { "PostgreSQL's start" } else { "the end of a fault" };
         let counted = format!(
-            "{}; all kinds of writes back within {:.2?} of PostgreSQL's start; {}; {} of them while something beside it was broken",
+            "{}; all kinds of writes back within {:.2?} of {since}; {}; {} of them while something beside it was broken",
             happened.join(", "),
             self.slowest,
             self.rounds.text(),
