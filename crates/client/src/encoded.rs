@@ -36,12 +36,6 @@ impl EncodedItems {
         self.json.len()
     }
 
-    /// Their JSON, with a comma between two of them.
-    #[must_use]
-    pub fn json(&self) -> &[u8] {
-        &self.json
-    }
-
     /// Those items for which `keep` says so of their positions.
     #[must_use]
     pub fn filter(&self, mut keep: impl FnMut(usize) -> bool) -> Self {

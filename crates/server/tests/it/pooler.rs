@@ -1,7 +1,7 @@
 //! `--database-pooling transaction`: nodes behind a real PgBouncer, which gives each transaction another connection.
 
 use bytes::Bytes;
-use kvstore_client::{Client, ClientError, PutOptions, WriteOutcome};
+use kvstore_client::{Client, ClientError, Entry, PutOptions, WriteOutcome};
 use kvstore_testkit::{PgBouncer, PoolMode, Postgres, PostgresOptions};
 use kvstore_types::{Condition, Key};
 use serde_json::Value;
@@ -39,6 +39,16 @@ fn is_put_off(error: &ClientError) -> bool {
     error.status() == Some(503) && error.outcome() == WriteOutcome::NotApplied
 }
 
+/// Reads until it is not put off.
+async fn read(client: &Client, name: &Key) -> Option<Entry> {
+    loop {
+        match client.get(name).await {
+            Err(error) if error.status() == Some(503) => {}
+            answer => return answer.expect("an answer"),
+        }
+    }
+}
+
 fn key(name: &str) -> Key {
     Key::new(name).expect("a key")
 }
@@ -53,13 +63,13 @@ async fn write_and_count(task: usize, urls: Vec<String>) -> Told {
         match here.put(&name, value.clone(), &PutOptions::default()).await {
             Ok(put) => {
                 assert_eq!((put.created, put.entry.version), (true, 1), "{name} is new");
-                let read = there.get(&name).await.expect("an answer").and_then(|entry| entry.value);
-                assert_eq!(read.as_ref(), Some(&value), "{name} was acknowledged");
+                let found = read(&there, &name).await.and_then(|entry| entry.value);
+                assert_eq!(found.as_ref(), Some(&value), "{name} was acknowledged");
                 told.own.push((name, value));
             }
             Err(error) => assert!(is_put_off(&error), "{name}: {error}"),
         }
-        let count = here.get(&key("count")).await.expect("an answer").expect("it is there");
+        let count = read(&here, &key("count")).await.expect("it is there");
         let number: u64 = text(&count.value.unwrap_or_default()).parse().expect("a number");
         let options = PutOptions { condition: Some(Condition::Revision(count.revision)), ..PutOptions::default() };
         match there.put(&key("count"), Bytes::from((number + 1).to_string()), &options).await {
@@ -82,10 +92,10 @@ async fn hold_to_their_answers(urls: Vec<String>) {
         assert!(!told.own.is_empty(), "a task was always refused");
         counted += told.counted;
         for (name, value) in told.own {
-            assert_eq!(last.get(&name).await.expect("an answer").and_then(|entry| entry.value), Some(value), "{name} in the end");
+            assert_eq!(read(&last, &name).await.and_then(|entry| entry.value), Some(value), "{name} in the end");
         }
     }
-    let count = last.get(&key("count")).await.expect("an answer").expect("it is there");
+    let count = read(&last, &key("count")).await.expect("it is there");
     assert_eq!(text(&count.value.unwrap_or_default()), counted.to_string(), "what was counted up and acknowledged");
     assert_eq!(count.version, counted + 1, "writes of the count");
 }

@@ -19,31 +19,42 @@ fn has_key(server: &Server, key: &str) -> bool {
     server.client(&["get", key], b"").status.success()
 }
 
-/// Expiries were counted from the first start of an import: what expired before it was resumed came to life again.
+/// Puts a key that expires after so many seconds, and tells when.
+fn expiry_of(server: &Server, key: &str, seconds: &str) -> String {
+    expect_exit(&server.client(&["put", key, "v", "--ttl", seconds], b""), 0);
+    let entry: Value = serde_json::from_str(&expect_exit(&server.client(&["get", key, "-o", "json"], b""), 0)).expect("JSON");
+    entry.get("expires_at").and_then(Value::as_str).expect("an expiry").to_owned()
+}
+
+/// Expiries were counted from the first start of an import: what expired before it was resumed came to life again. Nor may a batch that
+/// had arrived be stored again since its entries have less time to live now: others may have written to its keys.
 #[test]
 fn what_expires_before_an_import_is_resumed_stays_away() {
     let dir = TempDir::new().expect("a directory");
     let server = Server::start(&dir.path().join("data"), &[]);
     let saved = dir.path().join("state");
     let saved = saved.to_str().expect("UTF-8");
-    let lines: String = (0..1_500).map(|n| format!("{{\"key\":\"k{n:05}\",\"value\":\"{n}\"}}\n")).collect();
+    let later = expiry_of(&server, "later", "3600");
+    let soon = expiry_of(&server, "marker", "3");
+    let line = |n: usize| match n {
+        // One that expires later, and one whose last word is that it expires before the import goes on.
+        1 => format!("{{\"key\":\"k{n:05}\",\"value\":\"{n}\",\"expires_at\":\"{later}\"}}\n"),
+        1_200 => format!("{{\"key\":\"gone\",\"value\":\"old\"}}\n{{\"key\":\"gone\",\"value\":\"new\",\"expires_at\":\"{soon}\"}}\n"),
+        _ => format!("{{\"key\":\"k{n:05}\",\"value\":\"{n}\"}}\n"),
+    };
+    let lines: String = (0..1_500).map(line).collect();
     let (child, mut pipe) = start(&server, &["--state", saved]);
     pipe.write_all(lines.as_bytes()).expect("a part is read");
     eventually("a part is stored", || has_key(&server, "k00999"));
     kill(child);
 
-    // An expiry that is ahead of the first start, and is past when the import goes on.
-    expect_exit(&server.client(&["put", "marker", "v", "--ttl", "2"], b""), 0);
-    let marker: Value = serde_json::from_str(&expect_exit(&server.client(&["get", "marker", "-o", "json"], b""), 0)).expect("JSON");
-    let expires = marker["expires_at"].as_str().expect("an expiry");
     eventually("the marker expired", || !has_key(&server, "marker"));
-    let whole = format!("{lines}{{\"key\":\"gone\",\"value\":\"v\",\"expires_at\":\"{expires}\"}}\n");
-    let output = server.client(&["import", "-", "--resume", "--state", saved], whole.as_bytes());
-    assert_eq!(expect_exit(&output, 0), "1500 entries stored, 1 had expired\n");
+    let output = server.client(&["import", "-", "--resume", "--state", saved], lines.as_bytes());
+    let said = expect_exit(&output, 0);
+    assert!(said.ends_with(", 1 had expired\n"), "{said}");
     assert!(!has_key(&server, "gone"), "an expired entry was brought back");
-    // None of them expires, so that none was stored twice.
-    let listed = expect_exit(&server.client(&["list", "-o", "json"], b""), 0);
-    assert_eq!(listed.lines().filter(|line| line.contains("\"version\":1,")).count(), 1_500, "{listed}");
+    let listed = expect_exit(&server.client(&["list", "--prefix", "k", "-o", "json"], b""), 0);
+    assert_eq!(listed.lines().filter(|line| line.contains("\"version\":1,")).count(), 1_499, "none was stored twice: {listed}");
     server.stop();
 }
 

@@ -5,7 +5,7 @@
 //! phases: so a write and its idempotency record last together, also where the coordinator crashes in between. An INSERT of VALUES would
 //! be committed on its one worker first.
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, types::Type};
 
 use super::{
     PostgresConfig,
@@ -16,6 +16,9 @@ use crate::OpenError;
 
 const HAS_EXTENSION: &str = "SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')";
 const IS_DISTRIBUTED: &str = "SELECT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'kv'::regclass AND partmethod = 'h')";
+/// Keys, an array of them for each shard that they lie in, each in order.
+const BY_SHARD: &str = "SELECT array_agg(key ORDER BY key COLLATE \"C\") FROM unnest($1::text[]) AS key \
+    GROUP BY get_shard_id_for_distribution_column('kv', key)";
 /// What was in the table before is copied to the workers, and then removed here.
 const DISTRIBUTE: &str = "SELECT create_distributed_table('kv', 'key'); SELECT truncate_local_data_after_distributing_table('kv')";
 
@@ -34,6 +37,12 @@ pub(super) async fn is_distributed(client: &Client) -> Result<bool, Error> {
         return Ok(false);
     }
     client.query_typed_one(IS_DISTRIBUTED, &[]).await?.try_get(0)
+}
+
+/// Sorts keys by the shards of a distributed table. Rows of one shard alone can be locked by one statement.
+pub(super) async fn by_shard(client: &Client, keys: &[&str]) -> Result<Vec<Vec<String>>, Error> {
+    let rows = client.query_typed(BY_SHARD, &[(&keys, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Connects, makes sure that the tables are those of this version, and shards the table of entries by its key.

@@ -16,6 +16,7 @@ use super::{
     Shared,
     commit::leave,
     connect::within,
+    distribute::by_shard,
     error::Fault,
     pooling::Purpose,
     rows::{self, AFTER_HEADER, Stored, bigint},
@@ -110,7 +111,7 @@ impl Shared {
         }
         let names: Vec<_> = just_expired.iter().map(|(key, _)| key.as_str()).collect();
         let rows = if self.pool.is_distributed() {
-            self.confirm_each(names).await?
+            self.confirm_by_shard(&names).await?
         } else {
             retried!(self, lease => lease.limited(lease.query(&lease.statements.confirm, &[&names])))?
         };
@@ -123,15 +124,15 @@ impl Shared {
         Ok(just_expired.iter().all(is_same))
     }
 
-    /// The rows under these names, a statement for each: rows of one shard alone can be locked by one. All are one transaction, which is
-    /// undone, so that no lock is written to disk.
-    async fn confirm_each(&self, mut names: Vec<&str>) -> Result<Vec<Row>, StoreError> {
-        // In the order in which writers lock them.
-        names.sort_unstable();
+    /// The rows under these names, a statement for each shard of them. All are one transaction, which is undone, so that no lock is
+    /// written to disk.
+    async fn confirm_by_shard(&self, names: &[&str]) -> Result<Vec<Row>, StoreError> {
         let mut lease = self.pool.get().await?;
         lease.begin();
         let answer = within(async {
-            let rows = try_join_all(names.iter().map(|name| async { lease.query(&lease.statements.confirm_one, &[name]).await }));
+            let shards = by_shard(&lease.client, names).await?;
+            let (lease, confirm) = (&lease, &lease.statements.confirm);
+            let rows = try_join_all(shards.iter().map(|names| async move { lease.query(confirm, &[names]).await }));
             let ((), rows) = tokio::try_join!(biased; lease.start(Purpose::Write), rows)?;
             Ok(rows.into_iter().flatten().collect())
         });

@@ -52,7 +52,10 @@ impl Shared {
     async fn page(&self, scan: &Scan) -> Result<Option<Page>, Fault> {
         let applied = self.applied();
         let bounds = Bounds::of(scan);
-        let cut = match self.cut_at_once(scan, &bounds).await? {
+        // Each shard would give as many values as the whole page needs.
+        let is_one_table = scan.projection == Projection::Header || !self.pool.is_distributed();
+        let cut = if is_one_table { self.cut_at_once(scan, &bounds).await? } else { None };
+        let cut = match cut {
             Some(cut) => cut,
             None => self.cut_in_steps(scan, bounds).await?,
         };

@@ -46,7 +46,7 @@ macro_rules! statements {
 }
 
 statements! {
-    read, read_small, read_header, read_shared, read_many, page_up, page_down, page_values, page_values_at, confirm, confirm_one,
+    read, read_small, read_header, read_shared, read_many, page_up, page_down, page_values, page_values_at, confirm,
     headers, hold, requests, draw, clock, upsert, upsert_at_once, upsert_requests,
     revisions, fence_lock, fence_look, fence_nodes, fence_beat, fence_close, fence_open, fence_remove, fence_leave,
     due, bury, remove, remove_requests, requests_over, save_time, last_revision, reach_revision,

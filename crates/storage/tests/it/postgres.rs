@@ -28,7 +28,8 @@ const HAS_CITUS: &str = "SELECT count(*) FROM pg_extension WHERE extname = 'citu
 /// Makes a plain PostgreSQL look like a Citus that holds a distributed table: the store then takes the ways that need no common snapshot.
 pub(crate) const LOOK_DISTRIBUTED: &str = "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) \
     SELECT 1, 'citus', 10, oid, false, '0' FROM pg_namespace WHERE nspname = 'public'; \
-    CREATE TABLE pg_dist_partition AS SELECT 'kv'::regclass AS logicalrelid, 'h'::\"char\" AS partmethod";
+    CREATE TABLE pg_dist_partition AS SELECT 'kv'::regclass AS logicalrelid, 'h'::\"char\" AS partmethod; \
+    CREATE FUNCTION get_shard_id_for_distribution_column(regclass, text) RETURNS bigint LANGUAGE sql AS 'SELECT hashtext($2)::bigint & 3'";
 
 /// Whether the database is somebody's own, of whatever make.
 pub(crate) fn is_given() -> bool {

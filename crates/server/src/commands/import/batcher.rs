@@ -90,12 +90,11 @@ pub(super) struct Batcher {
 struct Pending {
     items: EncodedItems,
     lines: Vec<u64>,
-    /// The position of each key's item.
-    keys: HashMap<Key, usize>,
-    superseded: Vec<usize>,
-    /// Lines that had expired, and bytes of the input that these and the items come from. They fill a batch as if they were still
+    /// The position of each key's item; none where the key's last line had expired. Such lines fill a batch as if they were still
     /// alive: when an import goes on later, its batches begin where they did.
-    expired: usize,
+    keys: HashMap<Key, Option<usize>>,
+    superseded: Vec<usize>,
+    /// Bytes of the lines that these keys come from.
     bytes: usize,
     hasher: blake3::Hasher,
 }
@@ -103,22 +102,18 @@ struct Pending {
 impl Pending {
     fn new() -> Self {
         let keys = HashMap::with_capacity(IMPORT_BATCH_ITEMS_MAX);
-        Self {
-            items: EncodedItems::default(),
-            lines: Vec::new(),
-            keys,
-            superseded: Vec::new(),
-            expired: 0,
-            bytes: 0,
-            hasher: blake3::Hasher::new(),
-        }
+        Self { items: EncodedItems::default(), lines: Vec::new(), keys, superseded: Vec::new(), bytes: 0, hasher: blake3::Hasher::new() }
     }
 
-    /// Whether so many bytes of a key, or of a line that had expired, belong into the next batch.
-    fn is_full(&self, key: Option<&Key>, bytes: usize) -> bool {
-        let count = self.keys.len() + self.expired;
-        let is_another = key.is_none_or(|key| !self.keys.contains_key(key));
-        (is_another && count >= IMPORT_BATCH_ITEMS_MAX) || (count > 0 && self.bytes + bytes > IMPORT_BATCH_BYTES_MAX)
+    /// Whether a line of so many bytes belongs into the next batch.
+    fn is_full(&self, key: &Key, bytes: usize) -> bool {
+        let is_another = !self.keys.contains_key(key);
+        (is_another && self.keys.len() >= IMPORT_BATCH_ITEMS_MAX) || (!self.keys.is_empty() && self.bytes + bytes > IMPORT_BATCH_BYTES_MAX)
+    }
+
+    /// Takes note of a key's last line: what came before it in the batch has no effect.
+    fn note(&mut self, key: Key, at: Option<usize>) {
+        self.superseded.extend(self.keys.insert(key, at).flatten());
     }
 }
 
@@ -132,7 +127,7 @@ pub(super) struct Given<'a> {
 
 pub(super) enum Becomes<'a> {
     Item { key: Key, json: &'a [u8] },
-    Expired,
+    Expired { key: Key },
     Nothing,
     Fault(String),
 }
@@ -182,12 +177,7 @@ impl Batcher {
         {
             becomes = Becomes::Fault(format!("the key {key:?} occurs twice; an entry can be restored once"));
         }
-        let fills = match &becomes {
-            Becomes::Item { key, .. } => Some(Some(key)),
-            Becomes::Expired => Some(None),
-            Becomes::Nothing | Becomes::Fault(_) => None,
-        };
-        if let Some(key) = fills {
+        if let Becomes::Item { key, .. } | Becomes::Expired { key } = &becomes {
             if self.pending.is_full(key, given.raw.len()) {
                 self.flush()?;
             }
@@ -204,14 +194,14 @@ impl Batcher {
                 self.totals.skipped += 1;
                 self.send(Message::Fault { place: format!("{} {line}", self.unit), reason })?;
             }
-            Becomes::Expired => {
+            Becomes::Expired { key } => {
                 self.totals.expired += 1;
-                self.pending.expired += 1;
+                self.pending.note(key, None);
             }
             Becomes::Nothing => {}
             Becomes::Item { key, json } => {
                 let at = self.pending.items.len();
-                self.pending.superseded.extend(self.pending.keys.insert(key, at));
+                self.pending.note(key, Some(at));
                 self.pending.items.push(json);
                 self.pending.lines.push(line);
                 self.totals.entries += 1;

@@ -49,7 +49,7 @@ fn becomes<'a>(line: &[u8], lines: Lines, json: &'a mut Vec<u8>) -> Becomes<'a> 
         return Becomes::Nothing;
     }
     match ImportLine::parse(text, lines) {
-        Ok(item) if item.has_expired => Becomes::Expired,
+        Ok(item) if item.has_expired => Becomes::Expired { key: item.key },
         Ok(item) => {
             json.clear();
             item.write_to(json);

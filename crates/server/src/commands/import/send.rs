@@ -41,7 +41,8 @@ pub(super) struct Sent {
 pub(super) enum Failed {
     /// It was given up while the server was away.
     Stopped,
-    Server(ClientError),
+    /// What the server said, and the lines that were sent.
+    Server(ClientError, Vec<u64>),
 }
 
 impl Sender {
@@ -63,13 +64,15 @@ impl Sender {
             if items.is_empty() {
                 break;
             }
-            match self.send_patiently(items, &self.key(batch, items)).await {
+            let Some(answer) = self.send_patiently(items, &self.key(batch, sent.refused.len())).await else { return Err(Failed::Stopped) };
+            match answer {
                 Ok(()) => break,
-                Err(Failed::Server(error)) if self.on_fault == OnFault::Skip => {
-                    let Some(faults) = faults(&error) else { return Err(Failed::Server(error)) };
-                    let refused: Vec<_> = faults.into_iter().filter_map(|(at, why)| Some((*lines.get(at)?, why))).collect();
+                Err(error) if is_stored_already(&error) => break,
+                Err(error) if self.on_fault == OnFault::Skip => {
+                    let faults = faults(&error).into_iter().flatten();
+                    let refused: Vec<_> = faults.filter_map(|(at, why)| Some((*lines.get(at)?, why))).collect();
                     if refused.is_empty() {
-                        return Err(Failed::Server(error));
+                        return Err(Failed::Server(error, lines.clone()));
                     }
                     if self.applied.is_some() {
                         return Ok(Sent { refused, rest_remains: true });
@@ -77,33 +80,33 @@ impl Sender {
                     rest = Some(without(items, lines, |line| refused.iter().any(|(refused, _)| *refused == line)));
                     sent.refused.extend(refused);
                 }
-                Err(failed) => return Err(failed),
+                Err(error) => return Err(Failed::Server(error, lines.clone())),
             }
         }
         Ok(sent)
     }
 
-    /// The same for the same items at the same place of the same import, whenever they are sent: what was stored already is not stored
-    /// again. Where an item expires it has less time to live when the import goes on later, and then its batch is another.
-    fn key(&self, batch: &Batch, items: &EncodedItems) -> String {
-        let hash = blake3::hash(items.json()).to_hex();
-        format!("{}-{}-{}", self.name, batch.stretch.from, hash.get(..HASH_DIGITS).unwrap_or_default())
+    /// The same for the same part of the input at the same place of the same import, whenever it is sent.
+    fn key(&self, batch: &Batch, refused: usize) -> String {
+        let hash = batch.stretch.blake3.get(..HASH_DIGITS).unwrap_or_default();
+        format!("{}-{}-{hash}-{refused}", self.name, batch.stretch.from)
     }
 
-    async fn send_patiently(&self, items: &EncodedItems, key: &str) -> Result<(), Failed> {
+    /// What the server said in the end; `None` where the import was stopped before.
+    async fn send_patiently(&self, items: &EncodedItems, key: &str) -> Option<Result<(), ClientError>> {
         let mut attempt = 1;
         loop {
             let error = match self.send_once(items, key).await {
                 Ok(()) => {
                     self.outage.is_over();
-                    return Ok(());
+                    return Some(Ok(()));
                 }
                 Err(error) => error,
             };
-            let Some(wait) = self.outage.wait(&error, attempt) else { return Err(Failed::Server(error)) };
+            let Some(wait) = self.outage.wait(&error, attempt) else { return Some(Err(error)) };
             attempt += 1;
             tokio::select! {
-                () = self.stop.cancelled() => return Err(Failed::Stopped),
+                () = self.stop.cancelled() => return None,
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -128,6 +131,12 @@ fn without(items: &EncodedItems, lines: &[u64], leaves: impl Fn(u64) -> bool) ->
     (items.filter(|at| stays.get(at).copied().unwrap_or(true)), kept)
 }
 
+/// Whether the server had this batch before, from the import that goes on here: since then its entries have less time to live, or none,
+/// so that the items are others. They were right when they were stored, and are not stored again.
+fn is_stored_already(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused { problem } if problem.kind.ends_with("idempotency-mismatch"))
+}
+
 /// The items that the server found fault with; `None` where it found fault with anything else.
 fn faults(error: &ClientError) -> Option<Vec<(usize, String)>> {
     let ClientError::Refused { problem } = error else { return None };
@@ -143,11 +152,11 @@ fn position(pointer: &str) -> Option<usize> {
 
 impl Failed {
     pub(super) fn explain(self, batch: &Batch) -> anyhow::Error {
-        let Self::Server(error) = self else { return anyhow!("the import was stopped while the server was away") };
+        let Self::Server(error, lines) = self else { return anyhow!("the import was stopped while the server was away") };
         if let (Some(faults), ClientError::Refused { problem }) = (faults(&error), &error) {
-            return anyhow!("{}", named(&faults, batch, problem));
+            return anyhow!("{}", named(&faults, batch.unit, &lines, problem));
         }
-        let (first, count) = (batch.lines.first().copied().unwrap_or(batch.totals.lines), batch.items.len());
+        let (first, count) = (lines.first().copied().unwrap_or(batch.totals.lines), lines.len());
         let became = match error.outcome() {
             WriteOutcome::NotApplied => "it was not stored",
             WriteOutcome::Unknown => "whether it was stored is not known",
@@ -157,11 +166,10 @@ impl Failed {
 }
 
 /// The first faults with their lines.
-fn named(faults: &[(usize, String)], batch: &Batch, problem: &Problem) -> String {
+fn named(faults: &[(usize, String)], unit: &str, lines: &[u64], problem: &Problem) -> String {
     const SHOWN: usize = 5;
-    let lines =
-        faults.iter().take(SHOWN).map(|(at, why)| format!("{} {}: {why}", batch.unit, batch.lines.get(*at).copied().unwrap_or_default()));
-    let mut text = lines.collect::<Vec<_>>().join("\n  ");
+    let named = faults.iter().take(SHOWN).map(|(at, why)| format!("{unit} {}: {why}", lines.get(*at).copied().unwrap_or_default()));
+    let mut text = named.collect::<Vec<_>>().join("\n  ");
     if faults.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", faults.len() - SHOWN));
     }

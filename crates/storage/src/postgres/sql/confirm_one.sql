@@ -1,1 +1,0 @@
-SELECT key, revision FROM kv WHERE key = $1 FOR SHARE
