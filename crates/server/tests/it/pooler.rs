@@ -1,5 +1,7 @@
 //! `--database-pooling transaction`: nodes behind a real PgBouncer, which gives each transaction another connection.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use kvstore_client::{Client, ClientError, Entry, PutOptions, WriteOutcome};
 use kvstore_testkit::{PgBouncer, PoolMode, Postgres, PostgresOptions};
@@ -13,6 +15,8 @@ const CONNECTIONS: u16 = 4;
 /// Tasks that write, beside the benchmark's loads, and how often.
 const TASKS: usize = 12;
 const ROUNDS: usize = 40;
+/// By which they must have ended.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 fn serve(url: &str, more: &[&str]) -> Server {
     let mut command = kvstore(&["serve", "--storage", "postgres", "--listen", "127.0.0.1:0", "--database-url", url]);
@@ -125,7 +129,7 @@ fn nodes_share_the_connections_of_a_pooler_and_leave_nothing_on_them() {
             })
             .collect();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(hold_to_their_answers(urls));
+        runtime.block_on(async { tokio::time::timeout(DEADLINE, hold_to_their_answers(urls)).await.expect("an end in time") });
         running.into_iter().map(|load| load.join().expect("an end")).collect()
     });
     for output in &load {

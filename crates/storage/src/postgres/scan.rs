@@ -1,8 +1,8 @@
 //! Reading pages. One statement gives most of them: the rows that the page may need, each with its value where that is small, so that
 //! what is held in memory is one page at most.
 //!
-//! Where that is not enough, since a value is larger or many rows are of deleted keys, headers come first. The page is cut by them, and
-//! only then are its values read, from the same snapshot, however large the values beyond its end are.
+//! Where that is not enough, since a value is larger or many rows are of deleted keys, or where the table is sharded, headers come first.
+//! The page is cut by them, and only then are its values read, however large those beyond its end are: from the same snapshot, if there is one.
 
 use std::{
     borrow::Cow,

@@ -25,6 +25,11 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
     runtime.block_on(async { timeout(DEADLINE * 2, test).await.expect("an end in time") });
 }
 
+/// The cluster that tests share.
+pub(crate) async fn cluster() -> Arc<Postgres> {
+    tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster")
+}
+
 pub(crate) async fn open(url: &str) -> Arc<dyn Store> {
     open_postgres(PostgresConfig::from_url(url).expect("a URL")).await.expect("a store")
 }
@@ -193,7 +198,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) -> 
 #[test]
 fn a_commit_whose_answer_was_lost_is_unknown() {
     run(async {
-        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let postgres = cluster().await;
         let url = postgres.database().expect("a database");
         let mode = Arc::new(AtomicU8::new(FORWARD));
         let port = proxy(postgres.port(), Arc::clone(&mode)).await;
@@ -234,7 +239,7 @@ fn a_commit_whose_answer_was_lost_is_unknown() {
 #[test]
 fn a_write_whose_begin_failed_alone_is_unknown() {
     run(async {
-        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let postgres = cluster().await;
         let url = postgres.database().expect("a database");
         let mode = Arc::new(AtomicU8::new(FORWARD));
         let port = proxy(postgres.port(), Arc::clone(&mode)).await;
@@ -257,7 +262,7 @@ fn a_write_whose_begin_failed_alone_is_unknown() {
 #[test]
 fn a_restore_does_not_set_the_sequence_back() {
     run(async {
-        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let postgres = cluster().await;
         let url = postgres.database().expect("a database");
         open(&url).await.shutdown().await.expect("tables");
         let name = url.rsplit('/').next().expect("a name");
@@ -272,7 +277,7 @@ fn a_restore_does_not_set_the_sequence_back() {
 #[test]
 fn ten_nodes_that_start_at_once_make_the_tables_once() {
     run(async {
-        let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+        let postgres = cluster().await;
         let url = postgres.database().expect("a database");
         let nodes: Vec<_> = (0..10)
             .map(|_| {

@@ -16,11 +16,15 @@ use tokio_postgres::NoTls;
 use crate::{
     fixtures::START,
     postgres::{LOOK_DISTRIBUTED, pooler},
-    postgres_failures::{DEADLINE, FORWARD, HELD, HOLD, MARK, key, open, proxy, put, run, value},
+    postgres_failures::{DEADLINE, FORWARD, HELD, HOLD, MARK, cluster, key, open, proxy, put, run, value},
 };
 
-async fn cluster() -> Arc<Postgres> {
-    tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster")
+/// A database of its own on the shared cluster: its URL and its name.
+async fn database() -> (Arc<Postgres>, String, String) {
+    let postgres = cluster().await;
+    let url = postgres.database().expect("a database");
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    (postgres, url, name)
 }
 
 /// Another session changes each row that is about to be written, right before, unless somebody holds it.
@@ -38,28 +42,24 @@ fn racer(postgres: &Postgres, database: &str) -> String {
 #[test]
 fn a_write_that_always_comes_too_late_holds_its_row() {
     run(async {
-        let postgres = cluster().await;
-        let url = postgres.database().expect("a database");
-        let name = url.rsplit('/').next().expect("a name");
+        let (postgres, url, name) = database().await;
         let store = open(&url).await;
         store.write(put("hot", "1")).await.expect("an answer");
-        postgres.sql(name, &racer(&postgres, name)).expect("a racer");
+        postgres.sql(&name, &racer(&postgres, &name)).expect("a racer");
         let outcome = store.write(put("hot", "2")).await;
         assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
         assert_eq!(value(&*store, "hot").await.expect("a read").as_deref(), Some("2"));
         let races = "SELECT (SELECT last_value FROM won) || ' ' || (SELECT last_value || ' ' || is_called FROM kept_out)";
-        assert_eq!(postgres.sql(name, races).expect("an answer"), "3 1 true", "races that the other session won, and did not");
+        assert_eq!(postgres.sql(&name, races).expect("an answer"), "3 1 true", "races that the other session won, and did not");
     });
 }
 
 #[test]
 fn a_held_row_keeps_a_read_through_a_pooler_no_longer_than_its_limit() {
     run(async {
-        let postgres = cluster().await;
-        let url = postgres.database().expect("a database");
-        let name = url.rsplit('/').next().expect("a name");
+        let (_postgres, url, name) = database().await;
         let pooler = tokio::task::spawn_blocking(pooler).await.expect("a task").expect("a pooler");
-        let mut config = PostgresConfig::from_url(&pooler.url(name)).expect("a URL");
+        let mut config = PostgresConfig::from_url(&pooler.url(&name)).expect("a URL");
         (config.pooling, config.reclaim_every) = (Pooling::Transaction, None);
         let clock = Arc::new(ManualClock::at(START));
         let store = open_postgres_at(config, clock.clone()).await.expect("a store");
@@ -84,15 +84,14 @@ fn a_held_row_keeps_a_read_through_a_pooler_no_longer_than_its_limit() {
 #[test]
 fn a_page_without_a_common_snapshot_reads_what_changed_anew() {
     run(async {
-        let postgres = cluster().await;
-        let url = postgres.database().expect("a database");
+        let (postgres, url, name) = database().await;
         let direct = open(&url).await;
         // So large that they do not come with their headers.
         let large = |letter: &str| letter.repeat(100_000);
         for name in ["first", MARK, "gone", "last"] {
             direct.write(put(name, &large("a"))).await.expect("an answer");
         }
-        postgres.sql(url.rsplit('/').next().expect("a name"), LOOK_DISTRIBUTED).expect("what tells of a distributed table");
+        postgres.sql(&name, LOOK_DISTRIBUTED).expect("what tells of a distributed table");
         let mode = Arc::new(AtomicU8::new(FORWARD));
         let port = proxy(postgres.port(), Arc::clone(&mode)).await;
         let proxied = open(&url.replace(&postgres.port().to_string(), &port.to_string())).await;

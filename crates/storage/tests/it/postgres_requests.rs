@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kvstore_storage::{PostgresConfig, Store, open_postgres};
-use kvstore_testkit::Postgres;
 use kvstore_types::{IdempotencyKey, Item, Key, Mutation, Outcome, WriteBatch};
+
+use crate::postgres_failures::cluster;
 
 const RECORDS: usize = 40;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -30,7 +31,7 @@ async fn is_replayed(store: &dyn Store, number: usize) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_idempotency_records_go_where_they_are_too_many() {
-    let postgres = tokio::task::spawn_blocking(Postgres::shared).await.expect("a task").expect("a cluster");
+    let postgres = cluster().await;
     let url = postgres.database().expect("a database");
     let database = url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name").to_owned();
     let count = || postgres.sql(&database, "SELECT count(*) FROM kv_requests").expect("a count").trim().parse::<usize>().expect("a number");
