@@ -41,8 +41,7 @@ pub(super) struct DataDirectory {
     current: Mutex<PathBuf>,
     /// No database was ever opened here.
     is_new: bool,
-    /// The lock goes with the file handle.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl DataDirectory {
@@ -166,21 +165,32 @@ impl DataDirectory {
     }
 }
 
-/// Takes the lock, for as long as the handle is kept.
-pub(super) fn lock(root: &Path) -> Result<File, OpenError> {
+/// A lock on the directory, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the handle is not enough: a process that this one has just started holds a copy of it until it runs its own program.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Takes the lock.
+pub(super) fn lock(root: &Path) -> Result<Lock, OpenError> {
     let opened = OpenOptions::new().create(true).truncate(false).write(true).open(root.join("LOCK"));
     let lock = opened.map_err(|error| OpenError::Unusable { path: root.to_owned(), reason: error.to_string() })?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(_) => Err(OpenError::InUse(root.to_owned())),
     }
 }
 
 /// Says whether another process holds the lock, and changes nothing. What it returns keeps others from taking it.
-pub(super) fn check_free(root: &Path) -> Result<Option<File>, OpenError> {
+pub(super) fn check_free(root: &Path) -> Result<Option<Lock>, OpenError> {
     let Ok(lock) = File::open(root.join("LOCK")) else { return Ok(None) };
     match flock(&lock, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(Some(lock)),
+        Ok(()) => Ok(Some(Lock(lock))),
         Err(_) => Err(OpenError::InUse(root.to_owned())),
     }
 }
@@ -191,7 +201,7 @@ pub(super) struct Look {
     /// The current database; `None` where none was ever opened.
     pub(super) database: Option<PathBuf>,
     /// Nobody can take the directory while this is kept.
-    pub(super) _lock: Option<File>,
+    pub(super) _lock: Option<Lock>,
 }
 
 /// The identity of the store in a data directory that no process uses.
@@ -270,4 +280,23 @@ pub(super) fn write_atomically(path: &Path, contents: &str) -> io::Result<()> {
     fs::rename(&new, path)?;
     let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory was "in use" right after it was closed, while another thread was starting a process.
+    #[test]
+    fn a_copy_of_the_handle_does_not_keep_the_lock() {
+        let root = tempfile::TempDir::new().expect("a directory");
+        for _ in 0..2 {
+            let held = lock(root.path()).expect("it is free");
+            assert!(matches!(lock(root.path()), Err(OpenError::InUse(_))), "it is held");
+            let copy = held.0.try_clone().expect("a copy, as a process that is being started has one");
+            drop(held);
+            drop(lock(root.path()).expect("it is free again"));
+            drop(copy);
+        }
+    }
 }

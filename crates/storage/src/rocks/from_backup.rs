@@ -16,7 +16,7 @@ pub(crate) struct Restoring {
     /// It was made for this, so it goes too.
     made: bool,
     finished: bool,
-    _lock: File,
+    _lock: directory::Lock,
 }
 
 impl Restoring {
