@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 objects_in_all=343
 
-compiled() { find "$target" -path '*librocksdb-sys*' -name '*.o' 2>/dev/null | wc -l; }
+compiled() { { find "$target" -path '*librocksdb-sys*' -name '*.o' 2>/dev/null || true; } | wc -l; }
 
 if [ -n "$(find "$target" -name librocksdb.a -print -quit 2>/dev/null)" ]; then
     exec "$@"
@@ -19,10 +19,10 @@ printf '== First build: RocksDB is compiled from source, once. That takes about 
     while sleep 30; do
         objects=$(compiled)
         if [ "$objects" -gt 0 ] && [ "$objects" -lt "$objects_in_all" ]; then
-            printf '   RocksDB: %d of about %d files compiled after %d s\n' "$objects" "$objects_in_all" $((SECONDS - started)) >&2
+            printf '   RocksDB: %d of about %d files compiled after %d s\n' "$objects" "$objects_in_all" $((SECONDS - started)) >&3
         fi
     done
-) &
+) 3>&2 2>/dev/null & # The shell would tell of the sleep that is ended below.
 progress=$!
 # The loop's own sleep ends with it.
 trap 'pkill -P "$progress" 2>/dev/null || true; kill "$progress" 2>/dev/null || true; wait "$progress" 2>/dev/null || true' EXIT

@@ -1,7 +1,9 @@
-//! A memory cgroup with a limit, in either version of the kernel's interface. What ran in it must have ended before it can go.
+//! A cgroup with a limit of memory, and of disk reads where that is asked for, in either version of the kernel's interface. What ran
+//! in it must have ended before it can go.
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -27,18 +29,26 @@ enum Version {
 pub(crate) struct Cgroup {
     version: Version,
     dir: PathBuf,
+    /// Version one has a tree for each controller.
+    disk_dir: Option<PathBuf>,
+}
+
+/// How many reads a second the disk of a folder serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DiskLimit<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) reads_per_second: u64,
 }
 
 impl Cgroup {
-    /// Makes a cgroup with this limit.
+    /// Makes a cgroup with these limits.
     ///
     /// # Errors
-    /// There is no memory controller, or it can't be written; the message says which.
-    pub(crate) fn create(name: &str, limit_bytes: u64) -> Result<Self> {
-        let (version, parent) = find()?;
-        let dir = parent.join(format!("kvstore-bench-{}-{name}", std::process::id()));
-        fs::create_dir(&dir).with_context(|| format!("making the memory cgroup {}", dir.display()))?;
-        let group = Self { version, dir };
+    /// A controller is missing, or it can't be written; the message says which.
+    pub(crate) fn create(name: &str, limit_bytes: u64, disk: Option<DiskLimit<'_>>) -> Result<Self> {
+        let (version, parent) = find("memory", "memory.limit_in_bytes")?;
+        let name = format!("kvstore-bench-{}-{name}", std::process::id());
+        let mut group = Self { version, dir: make(&parent, &name)?, disk_dir: None };
         match version {
             Version::One => {
                 group.write("memory.limit_in_bytes", &limit_bytes.to_string())?;
@@ -50,13 +60,33 @@ impl Cgroup {
                 let _ = group.write("memory.swap.max", "0");
             }
         }
+        if let Some(limit) = disk {
+            group.limit_reads(&name, limit)?;
+        }
         Ok(group)
+    }
+
+    fn limit_reads(&mut self, name: &str, DiskLimit { folder, reads_per_second }: DiskLimit<'_>) -> Result<()> {
+        const FILE: &str = "blkio.throttle.read_iops_device";
+        let device = disk_of(folder)?;
+        let (version, parent) = find(if self.version == Version::One { "blkio" } else { "io" }, FILE)?;
+        let (dir, file, limit) = match version {
+            Version::One => {
+                let dir = make(&parent, name)?;
+                (&*self.disk_dir.insert(dir), FILE, format!("{device} {reads_per_second}"))
+            }
+            Version::Two => (&self.dir, "io.max", format!("{device} riops={reads_per_second}")),
+        };
+        let path = dir.join(file);
+        fs::write(&path, &limit).with_context(|| format!("writing {limit:?} to {}", path.display()))
     }
 
     /// A command that moves itself into the cgroup before it becomes the program, so that every byte is counted.
     pub(crate) fn command(&self, program: &Path) -> Result<Command> {
         let mut command = Command::new("sh");
-        command.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(self.dir.join("cgroup.procs")).arg(program);
+        let disk_dir = self.disk_dir.as_ref().unwrap_or(&self.dir);
+        command.args(["-c", r#"echo $$ > "$0" && echo $$ > "$1" && shift && exec "$@""#]);
+        command.arg(self.dir.join("cgroup.procs")).arg(disk_dir.join("cgroup.procs")).arg(program);
         Ok(command)
     }
 
@@ -92,24 +122,45 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.dir) {
-            eprintln!("the cgroup {} is left behind: {error}", self.dir.display());
+        for dir in [Some(&self.dir), self.disk_dir.as_ref()].into_iter().flatten() {
+            if let Err(error) = fs::remove_dir(dir) {
+                eprintln!("the cgroup {} is left behind: {error}", dir.display());
+            }
         }
     }
 }
 
-fn find() -> Result<(Version, PathBuf)> {
-    let one = Path::new(ROOT).join("memory");
-    if one.join("memory.limit_in_bytes").exists() {
+/// Where a controller is, which in version one has this file.
+fn find(controller: &str, file: &str) -> Result<(Version, PathBuf)> {
+    let one = Path::new(ROOT).join(controller);
+    if one.join(file).exists() {
         return Ok((Version::One, one));
     }
     let controllers = fs::read_to_string(Path::new(ROOT).join("cgroup.controllers")).unwrap_or_default();
-    if controllers.split_whitespace().any(|name| name == "memory") {
+    if controllers.split_whitespace().any(|name| name == controller) {
         let switch = Path::new(ROOT).join("cgroup.subtree_control");
-        fs::write(&switch, "+memory").with_context(|| format!("writing {}", switch.display()))?;
+        fs::write(&switch, format!("+{controller}")).with_context(|| format!("writing {}", switch.display()))?;
         return Ok((Version::Two, PathBuf::from(ROOT)));
     }
-    bail!("no memory controller under {ROOT}")
+    bail!("no cgroup controller {controller} under {ROOT}")
+}
+
+fn make(parent: &Path, name: &str) -> Result<PathBuf> {
+    let dir = parent.join(name);
+    fs::create_dir(&dir).with_context(|| format!("making the cgroup {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The disk that holds a folder, as `major:minor`. Limits go to whole disks, not to their partitions.
+fn disk_of(folder: &Path) -> Result<String> {
+    let device = fs::metadata(folder)?.dev();
+    let named = PathBuf::from(format!("/sys/dev/block/{}:{}", rustix::fs::major(device), rustix::fs::minor(device)));
+    let mut dir = named.canonicalize().with_context(|| format!("{} is on no disk of its own", folder.display()))?;
+    if dir.join("partition").exists() {
+        dir.pop();
+    }
+    let number = fs::read_to_string(dir.join("dev")).with_context(|| format!("reading the device number of {}", dir.display()))?;
+    Ok(number.trim().to_owned())
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {

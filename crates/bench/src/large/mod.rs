@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, DiskLimit},
     child::bytes_below,
     kvstore::{self, Kvstore, Setup},
     load::loader::Loader,
@@ -56,6 +56,10 @@ pub(crate) struct LargeSettings {
     #[arg(long, value_name = "MIB", default_value_t = 1_024)]
     cap_mb: u64,
 
+    /// Reads a second that the disk serves each peer at most, as if it were a slower one [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..))]
+    disk_reads: Option<u64>,
+
     /// Connections to kvstore, and threads that read bare RocksDB
     #[arg(long, value_name = "N", default_value_t = 32)]
     readers: usize,
@@ -75,7 +79,8 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn cgroup(&self, name: &str) -> Result<Arc<Cgroup>> {
-        Ok(Arc::new(Cgroup::create(name, self.settings.cap_mb << 20)?))
+        let disk = self.settings.disk_reads.map(|reads_per_second| DiskLimit { folder: self.work, reads_per_second });
+        Ok(Arc::new(Cgroup::create(name, self.settings.cap_mb << 20, disk)?))
     }
 
     fn load_max(&self) -> Duration {
@@ -114,6 +119,9 @@ pub(crate) async fn run(settings: &Settings, large: &LargeSettings) -> Result<Re
     let mut described = settings.described(SECONDS);
     described.push(("entries", format!("{} of {VALUE_BYTES} bytes", large.entries)));
     described.push(("memory cap", format!("{} MiB, of which --memory-mb {}", large.cap_mb, large.memory_mb)));
+    if let Some(reads) = large.disk_reads {
+        described.push(("disk", format!("limited to {reads} reads a second")));
+    }
     let mut report = Report::new("large", Machine::here(), settings.purpose(), described);
     if let Err(why) = check_disk(&bench).and_then(|()| bench.cgroup("trial").map(drop)) {
         not_run(&mut report, &[READS, MEMORY, PUTS].concat(), &why);
