@@ -12,6 +12,9 @@ trap 'rm -rf "$work"' EXIT
 # The unit names the installed binary, which is not there; the one that was built stands in for it.
 sed "s|^ExecStart=/usr/local/bin/kvstore |ExecStart=$binary |" packaging/kvstore.service >"$work/kvstore.service"
 grep -q "^ExecStart=$binary serve$" "$work/kvstore.service"
+# What docs/operations.md says of exit codes: damaged data is not tried again in a loop, a failed write is.
+grep -q '^Restart=on-failure$' packaging/kvstore.service
+grep -q '^RestartPreventExitStatus=2 4$' packaging/kvstore.service
 complaints=$(systemd-analyze verify --man=no "$work/kvstore.service" 2>&1)
 if [ -n "$complaints" ]; then
     printf 'systemd does not take packaging/kvstore.service as it is:\n%s\n' "$complaints" >&2

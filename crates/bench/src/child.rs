@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
@@ -17,6 +17,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(20);
 const REAP_MAX: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(2);
+const FOLLOW_EVERY: Duration = Duration::from_millis(20);
 
 /// A process and the file that holds what it printed.
 pub(crate) struct Child {
@@ -125,17 +126,55 @@ impl ProcessMemory {
     }
 
     fn parse(status: &str) -> Option<Self> {
-        let field = |name: &str| -> Option<u64> {
-            let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
-            rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
-        };
-        Some(Self { resident: field("VmRSS:")?, anonymous: field("RssAnon:")? })
+        Some(Self { resident: kib_field(status, "VmRSS:")?, anonymous: kib_field(status, "RssAnon:")? })
     }
+}
+
+/// The most memory that a process had resident so far, in bytes, mapped files included.
+pub(crate) fn peak_resident(pid: u32) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    kib_field(&text, "VmHWM:").context("no VmHWM in the process's status")
+}
+
+fn kib_field(status: &str, name: &str) -> Option<u64> {
+    let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// A port on loopback that nothing listens on now.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// What a tool took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ran {
+    pub(crate) took: Duration,
+    /// Bytes, looked at every 20 ms.
+    pub(crate) peak_resident: u64,
+}
+
+/// Runs a tool to its end within a time limit, and follows its memory.
+pub(crate) async fn run_watched(name: &'static str, mut command: Command, limit: Duration) -> Result<Ran> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let started = Instant::now();
+    let child = command.spawn().with_context(|| format!("starting {name}"))?;
+    let pid = child.id().context("the process ended at once")?;
+    let mut peak = 0;
+    let follow = async {
+        loop {
+            // It is gone at the end.
+            peak = peak_resident(pid).unwrap_or(peak);
+            tokio::time::sleep(FOLLOW_EVERY).await;
+        }
+    };
+    let output = tokio::select! {
+        output = child.wait_with_output() => output?,
+        () = follow => bail!("nothing is followed for ever"),
+        () = tokio::time::sleep(limit) => bail!("{name} did not end within {limit:?}"),
+    };
+    ensure!(output.status.success(), "{name} failed with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    Ok(Ran { took: started.elapsed(), peak_resident: peak })
 }
 
 /// Runs a tool to its end within a time limit, and gives what it printed on stdout. A failure shows its stderr.

@@ -100,6 +100,20 @@ impl<'a> Kvstore<'a> {
         self.wait_for(&key_path(known)).await
     }
 
+    /// Stops it in good order and starts it again.
+    pub(crate) async fn restart(&mut self, known: u64) -> Result<Duration> {
+        self.child.stop().await?;
+        self.start_again(known).await
+    }
+
+    /// A command of the same binary that has this server as its own.
+    pub(crate) fn tool(&self, verb: &str) -> Command {
+        let mut command = Command::new(self.setup.binary);
+        without_settings(&mut command);
+        command.arg(verb).arg("--url").arg(format!("http://127.0.0.1:{}", self.port)).current_dir(self.dir.path());
+        command
+    }
+
     async fn wait_for(&mut self, path: &str) -> Result<Duration> {
         let port = self.port;
         self.child
@@ -171,13 +185,7 @@ fn spawn(setup: &Setup<'_>, dir: &Path, port: u16) -> Result<Child> {
     if let Some(memory_mb) = setup.memory_mb {
         command.arg("--memory-mb").arg(memory_mb.to_string());
     }
-    // Settings of whoever runs the benchmark must not leak into it, nor a settings file of the folder it runs in.
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("KVSTORE_")) {
-            command.env_remove(&name);
-        }
-    }
-    command.env_remove("REDIS_URL");
+    without_settings(&mut command);
     if let Some(Database { url, cache }) = setup.database {
         command.args(["--storage", "postgres"]).env("KVSTORE_DATABASE_URL", url);
         if let Some(Cache { mode, redis_url }) = cache {
@@ -186,6 +194,16 @@ fn spawn(setup: &Setup<'_>, dir: &Path, port: u16) -> Result<Child> {
     }
     command.current_dir(dir);
     Child::spawn("kvstore", command, dir.join("output.txt"))
+}
+
+/// Settings of whoever runs the benchmark must not leak into it, nor a settings file of the folder it runs in.
+fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("KVSTORE_")) {
+            command.env_remove(&name);
+        }
+    }
+    command.env_remove("REDIS_URL");
 }
 
 /// The server's binary: as told, or the one beside this program.

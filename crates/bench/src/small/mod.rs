@@ -8,6 +8,7 @@ mod latency;
 mod postgres;
 mod reopen;
 mod servers;
+mod transfers;
 
 use std::path::Path;
 
@@ -38,6 +39,7 @@ const GROUPS: &[(&str, &[Target])] = &[
     ("latency", &[]),
     ("compaction", &[targets::COMPACTION]),
     ("reopen", &[targets::REOPEN]),
+    ("transfers", transfers::TARGETS),
     ("postgres", postgres::TARGETS),
 ];
 
@@ -95,6 +97,7 @@ async fn run_group<'a>(name: &str, bench: &'a Bench<'a>, kept: &mut Option<Serve
         "idle" => idle::measure(bench, report).await,
         "compaction" => compaction::measure(bench, report).await,
         "reopen" => reopen::measure(bench, report).await,
+        "transfers" => transfers::measure(bench, report).await,
         "postgres" => postgres::measure(bench, report).await,
         _ => {
             let mut servers = match kept.take() {

@@ -6,7 +6,6 @@
 //! A comment `<!-- not run: reason -->` just before a block excuses it, and is counted.
 
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -103,15 +102,29 @@ fn shown(blocks: &[Block]) -> Vec<Shown> {
     all
 }
 
-/// A place to run commands in: a fresh folder, a server whose data lie in it, `kvstore` on the PATH, and nothing of this machine's settings.
+/// A place to run commands in: a fresh folder with the binary where a build leaves it, a server whose data lie in it, and nothing of
+/// this machine's settings.
 struct Place {
     folder: TempDir,
     server: Server,
 }
 
+/// Where a place keeps the PATH from one command to the next, as a terminal would.
+const SEARCH_PATH: &str = ".search-path";
+
 impl Place {
-    fn new() -> Self {
+    /// `on_path`: whether `kvstore` is on the PATH from the start. Otherwise the document must put it there.
+    fn new(on_path: bool) -> Self {
         let folder = TempDir::new().expect("a directory");
+        let release = Path::new(env!("CARGO_BIN_EXE_kvstore")).parent().expect("a folder");
+        std::fs::create_dir(folder.path().join("target")).expect("a folder");
+        std::os::unix::fs::symlink(release, folder.path().join("target/release")).expect("a link");
+        let mut path = std::env::var_os("PATH").unwrap_or_default();
+        if on_path {
+            let folders = std::iter::once(release.to_owned()).chain(std::env::split_paths(&path));
+            path = std::env::join_paths(folders).expect("folders without colons");
+        }
+        std::fs::write(folder.path().join(SEARCH_PATH), path.into_encoded_bytes()).expect("the PATH is kept");
         let server = Server::start(&folder.path().join("kvstore-data"), &[]);
         Self { folder, server }
     }
@@ -124,9 +137,12 @@ impl Place {
     fn try_out(&self, shown: &Shown) -> Option<String> {
         let line = shown.command.replace(PORT, self.address());
         let line = if shown.with_errors { format!("{{ {line}\n}} 2>&1") } else { line };
+        let kept = self.folder.path().join(SEARCH_PATH);
+        let line = format!("{line}\nprintf %s \"$PATH\" >'{}'", kept.display());
         let mut shell = Command::new("timeout");
         shell.args([BLOCK_SECONDS_MAX, "bash", "-eo", "pipefail", "-c", &line]).current_dir(self.folder.path());
-        shell.env_clear().env("PATH", path()).env("HOME", self.folder.path()).env("KVSTORE_URL", &self.server.url);
+        let path = std::fs::read_to_string(&kept).expect("the PATH was kept");
+        shell.env_clear().env("PATH", path).env("HOME", self.folder.path()).env("KVSTORE_URL", &self.server.url);
         let output = run(shell, b"");
         let said = text(&output.stdout).replace(self.address(), PORT);
         let tells_an_error = shown.with_errors && said.lines().any(|line| line.starts_with("error: "));
@@ -139,14 +155,6 @@ impl Place {
             _ => None,
         }
     }
-}
-
-/// The PATH with the binary's folder first.
-fn path() -> OsString {
-    let folder = Path::new(env!("CARGO_BIN_EXE_kvstore")).parent().expect("a folder");
-    let others = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&others));
-    std::env::join_paths(folders).expect("folders without colons")
 }
 
 /// A text without what differs from run to run: times, request ids, identities, sizes, durations, ports.
@@ -194,12 +202,12 @@ fn report(name: &str, run: usize, excused: &[(usize, &String)]) {
 }
 
 /// Runs a document from its first block to its last, and gives what is wrong with it and how many blocks are not run.
-fn faults(name: &str, document: &str) -> (Vec<String>, usize) {
+fn faults(name: &str, document: &str, on_path: bool) -> (Vec<String>, usize) {
     let blocks = blocks(document);
     let unknown = blocks.iter().filter(|block| !KINDS.contains(&block.kind.as_str()));
     let mut faults: Vec<_> =
         unknown.map(|block| format!("{name}:{}: a block of the kind {:?}; there are {KINDS:?}", block.line, block.kind)).collect();
-    let place = Place::new();
+    let place = Place::new(on_path);
     let shown = shown(&blocks);
     faults.extend(shown.iter().filter_map(|shown| {
         let fault = place.try_out(shown)?;
@@ -213,28 +221,29 @@ fn faults(name: &str, document: &str) -> (Vec<String>, usize) {
 
 /// Asserts that a document holds, and that it does not hold by saying nothing.
 #[track_caller]
-fn holds(name: &str, excused_max: usize) {
+fn holds(name: &str, on_path: bool, excused_max: usize) {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
     let document = std::fs::read_to_string(&path).expect("the document is there");
     assert!(shown(&blocks(&document)).len() >= 5, "{name} shows next to nothing");
-    let (faults, excused) = faults(name, &document);
+    let (faults, excused) = faults(name, &document, on_path);
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
     assert!(excused <= excused_max, "{name} has {excused} blocks that are not run; {excused_max} are known");
 }
 
 #[test]
 fn the_readme_does_what_it_says() {
-    holds("README.md", 1);
+    // It tells newcomers how `kvstore` comes on their PATH.
+    holds("README.md", false, 1);
 }
 
 #[test]
 fn the_recipes_do_what_they_say() {
-    holds("docs/recipes.md", 0);
+    holds("docs/recipes.md", true, 0);
 }
 
 #[test]
 fn the_operations_page_does_what_it_says() {
-    holds("docs/operations.md", 6);
+    holds("docs/operations.md", true, 6);
 }
 
 #[test]
@@ -265,7 +274,7 @@ false
 true
 ```
 "#;
-    let (faults, excused) = faults("wrong.md", document);
+    let (faults, excused) = faults("wrong.md", document, true);
     let told: Vec<_> = faults.iter().filter_map(|fault| fault.split(": ").next()).collect();
     let lines = ["23", "2", "8", "11", "15", "17"].map(|line| format!("wrong.md:{line}"));
     assert_eq!(told, lines, "{}", faults.join("\n\n"));
