@@ -20,6 +20,8 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 pub(crate) fn start_logs(level: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(level)
         .with_context(|| format!("the log level {level:?} can't be read; use error, warn, info, debug or trace, or target=level pairs"))?;
+    // It tells of each table that it looks at, with the paths of the machine that built it.
+    let filter = filter.add_directive("refinery_core=warn".parse().context("a directive")?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         logs.with_target(false).try_init().map_err(anyhow::Error::from_boxed)

@@ -25,6 +25,7 @@ mod readers;
 mod reclaim;
 mod rocks;
 mod store;
+mod ticks;
 mod tls;
 
 pub use backup_dir::{BackupDir, BackupError};

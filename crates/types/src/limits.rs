@@ -108,6 +108,13 @@ pub const DATABASE_SMALL_VALUE_BYTES: u64 = 64 << 10;
 pub const DATABASE_ATTEMPTS_MAX: u32 = 3;
 /// The same for a batch that is written alone.
 pub const DATABASE_LONE_ATTEMPTS_MAX: u32 = 20;
+/// How long a write is tried, its wait in the queue included. After that it is not written any more, whoever waits for it.
+pub const DATABASE_WRITE_MS_MAX: u64 = 20_000;
+/// How long after the snapshot that it rests on a write may reach the database, by the database's clock. A node that stood still in
+/// between does not write what others no longer count with. As long as an answer is waited for: a large group takes its time.
+pub const DATABASE_ARRIVAL_MS_MAX: u64 = DATABASE_ANSWER_MS_MAX;
+/// How long a stopping node waits for writes that are under way once nobody waits for their answers.
+pub const DATABASE_CLOSE_MS_MAX: u64 = 5_000;
 /// How long a deleted key's row stays: longer than any transaction can last that read the key before.
 pub const TOMBSTONE_SECONDS: u64 = 600;
 /// Entries that have just expired, and are confirmed to be untouched, in one page.
@@ -229,8 +236,12 @@ pub const CACHE_TOKEN_MS: u64 = 3_000;
 pub const CACHE_LOOK_MS: u64 = 300;
 /// How old a node's last beat may be when it writes without asking the authority first.
 pub const CACHE_LAPSE_MS: u64 = 10_000;
-/// How long a node's beats must stand still before another node removes it: longer than `CACHE_LAPSE_MS` and `COMMIT_WAIT_MS_MAX` together.
-pub const CACHE_REMOVAL_MS: u64 = 60_000;
+/// How long a node's beats must stand still before another node removes it. By then none of its writes can take effect any more: one may
+/// begin within twice `CACHE_LAPSE_MS`, is tried for `DATABASE_WRITE_MS_MAX`, must arrive within `DATABASE_ARRIVAL_MS_MAX`, runs for
+/// `DATABASE_STATEMENT_MS_MAX` at most, and waits for its COMMIT for `DATABASE_IDLE_MS_MAX`.
+pub const CACHE_REMOVAL_MS: u64 = 100_000;
+/// Keys of writes whose outcome is not known, which a node remembers; past this number it remembers how long it must not agree.
+pub const CACHE_UNRESOLVED_KEYS_MAX: usize = 200_000;
 /// One hit in this many is compared with the authority.
 pub const CACHE_COMPARE_ONE_IN: u64 = 1_000;
 /// Above this part of Redis's memory limit, in percent, nothing is filled in, so that marks still find room.

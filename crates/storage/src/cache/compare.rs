@@ -7,7 +7,8 @@ use std::sync::{
 
 use kvstore_types::{Consistency, Entry, Key, Projection};
 
-use super::{chores::Chore, config::CacheMode, guard::Guard, payload::Payload, ticks::Ticks};
+use super::{chores::Chore, config::CacheMode, guard::Guard, payload::Payload};
+use crate::ticks::Ticks;
 
 /// Counts hits, and compares some.
 pub(super) struct Compare {

@@ -7,13 +7,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use kvstore_types::Key;
+use kvstore_types::{Key, limits::CACHE_UNRESOLVED_KEYS_MAX};
 use parking_lot::Mutex;
 
-use super::{
-    authority::{Agreement, FIRST_EPOCH, Fence},
-    ticks::Ticks,
-};
+use super::authority::{Agreement, FIRST_EPOCH, Fence};
+use crate::ticks::Ticks;
 
 /// What keeps others from answering with what a write replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +45,8 @@ struct State {
     last: u64,
     under_way: HashMap<WriteId, Cover>,
     unresolved: Vec<Unresolved>,
+    /// Until when writes may take effect whose keys are not remembered.
+    blind_until: Option<Ticks>,
     /// The epoch in which the fence is closed, and since when, without a chance to be opened: this node has not agreed since.
     closed: Option<(u64, Ticks)>,
     agreed: Option<Agreement>,
@@ -133,11 +133,15 @@ impl Fencing {
         self.state.lock().under_way.remove(&write);
     }
 
-    /// A write may take effect later.
-    pub(super) fn unknown(&self, write: WriteId, keys: Arc<[Key]>, until: Ticks) {
+    /// A write may take effect later. Its keys are remembered where they are given, up to a number of them.
+    pub(super) fn unknown(&self, write: WriteId, keys: Option<Arc<[Key]>>, until: Ticks, now: Ticks) {
         let mut state = self.state.lock();
-        if let Some(cover) = state.under_way.remove(&write) {
-            state.unresolved.push(Unresolved { keys, cover, until });
+        state.forget(now);
+        let Some(cover) = state.under_way.remove(&write) else { return };
+        let held: usize = state.unresolved.iter().map(|one| one.keys.len()).sum();
+        match keys.filter(|keys| held + keys.len() <= CACHE_UNRESOLVED_KEYS_MAX) {
+            Some(keys) => state.unresolved.push(Unresolved { keys, cover, until }),
+            None => state.blind_until = state.blind_until.max(Some(until)),
         }
     }
 
@@ -149,8 +153,8 @@ impl Fencing {
         if state.agreed.as_ref().is_some_and(|agreed| agreed.epoch >= agreement.epoch && agreed != agreement) {
             return Agreed::Otherwise;
         }
-        state.unresolved.retain(|one| one.until > now);
-        if !state.under_way.values().all(there) {
+        state.forget(now);
+        if !state.under_way.values().all(there) || state.blind_until.is_some() {
             return Agreed::NotYet;
         }
         let elsewhere: Vec<_> = state.unresolved.iter().filter(|one| !there(&one.cover)).cloned().collect();
@@ -178,13 +182,20 @@ impl Fencing {
     }
 
     /// Whether no write is under way and none is unresolved.
-    pub(super) fn is_idle(&self) -> bool {
-        let state = self.state.lock();
-        state.under_way.is_empty() && state.unresolved.is_empty()
+    pub(super) fn is_idle(&self, now: Ticks) -> bool {
+        let mut state = self.state.lock();
+        state.forget(now);
+        state.under_way.is_empty() && state.unresolved.is_empty() && state.blind_until.is_none()
     }
 }
 
 impl State {
+    /// Forgets writes that can't take effect any more.
+    fn forget(&mut self, now: Ticks) {
+        self.unresolved.retain(|one| one.until > now);
+        self.blind_until = self.blind_until.filter(|until| *until > now);
+    }
+
     fn enter(&mut self, cover: Cover) -> WriteId {
         self.last += 1;
         let write = WriteId(self.last);
@@ -200,5 +211,42 @@ impl State {
             }
             None => self.enter(Cover::Bare),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn keys(count: usize) -> Arc<[Key]> {
+        (0..count).filter_map(|number| Key::new(&format!("key-{number}")).ok()).collect()
+    }
+
+    /// Every write whose caller went away was remembered with all its keys, for as long as the fence stayed open or for ever.
+    #[test]
+    fn abandoned_writes_are_forgotten_in_time_and_hold_a_bounded_number_of_keys() {
+        let fencing = Fencing::default();
+        let (instance, start) = (Arc::from("one"), Ticks::default());
+        let fence =
+            Fence { store: 1, epoch: 3, open: true, instance: "one".into(), now: kvstore_types::Timestamp::default(), nodes: Vec::new() };
+        let (soon, late) = (start.after(Duration::from_secs(600)), start.after(Duration::from_secs(601)));
+        let abandon = |keys: Option<Arc<[Key]>>| {
+            let (write, _) = fencing.enter_marked(&instance, &fence).unwrap();
+            fencing.unknown(write, keys, soon, start);
+        };
+        for _ in 0..30 {
+            abandon(Some(keys(CACHE_UNRESOLVED_KEYS_MAX / 10)));
+        }
+        let held: usize = fencing.state.lock().unresolved.iter().map(|one| one.keys.len()).sum();
+        assert_eq!(held, CACHE_UNRESOLVED_KEYS_MAX);
+        let agreement = Agreement { epoch: 4, instance: "two".into() };
+        assert!(matches!(fencing.agree(&agreement, start), Agreed::NotYet), "marks of unknown keys can't be set elsewhere");
+        assert!(!fencing.is_idle(start));
+        assert!(matches!(fencing.agree(&agreement, late), Agreed::Yes), "none of them can take effect any more");
+        assert!(fencing.is_idle(late) && fencing.state.lock().unresolved.is_empty());
+        abandon(None);
+        assert!(!fencing.is_idle(start) && fencing.state.lock().unresolved.is_empty());
     }
 }

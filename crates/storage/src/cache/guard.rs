@@ -19,9 +19,8 @@ use super::{
     metrics::{CacheMetrics, CacheState},
     names::Names,
     scripts::Answer,
-    ticks::Ticks,
 };
-use crate::StoreError;
+use crate::{StoreError, ticks::Ticks};
 
 /// What a node does to keep cached answers true.
 pub(super) struct Guard {
@@ -91,7 +90,7 @@ impl Guard {
     /// Takes leave of the others, if no write is under way. Where that fails, they find out that this node's beats stand still.
     pub(super) async fn leave(&self) {
         *self.last_beat.lock() = None;
-        if self.fencing.is_idle() {
+        if self.fencing.is_idle(Ticks::now()) {
             let _ = self.take(Turn::Leave).await;
         }
     }
@@ -232,9 +231,12 @@ impl Covered {
 
 impl Drop for Covered {
     fn drop(&mut self) {
-        let Guard { fencing, chores, times, .. } = &*self.guard;
+        let Guard { fencing, chores, times, mode, .. } = &*self.guard;
         if self.begun {
-            fencing.unknown(self.write, Arc::clone(&self.keys), Ticks::now().after(times.mark));
+            let now = Ticks::now();
+            // A node that never agrees need not know which keys it is for.
+            let keys = (*mode == CacheMode::Fenced).then(|| Arc::clone(&self.keys));
+            fencing.unknown(self.write, keys, now.after(times.mark), now);
             return;
         }
         fencing.ended(self.write);

@@ -10,8 +10,8 @@ use super::{
     fencing::{Agreed, Unresolved},
     guard::Guard,
     link::Link,
-    ticks::Ticks,
 };
+use crate::ticks::Ticks;
 
 /// Keeps the fence for a node, for ever.
 pub(super) async fn keep(guard: Arc<Guard>) {

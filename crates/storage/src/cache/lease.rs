@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use kvstore_types::{Entry, Timestamp};
 
-use super::{authority::Fence, config::CacheTimes, link::Link, payload::Payload, ticks::Ticks};
+use super::{authority::Fence, config::CacheTimes, link::Link, payload::Payload};
+use crate::ticks::Ticks;
 
 /// What was seen, and when the question was sent: what the fence said then or later.
 #[derive(Debug)]

@@ -21,9 +21,8 @@ use redis::{AsyncConnectionConfig, Client, RedisResult, Value, aio::MultiplexedC
 use super::{
     config::CacheMode,
     scripts::{self, Answer, INSTANCE_KEY},
-    ticks::Ticks,
 };
-use crate::tls;
+use crate::{ticks::Ticks, tls};
 
 /// Requests that wait to be written to the socket; more wait for their turn.
 const PIPELINE: usize = 1_024;

@@ -91,9 +91,10 @@ impl Links {
         self.current.load_full()
     }
 
-    /// How long the last look at Redis took.
+    /// How long the last look at Redis took, once there was one.
     pub(super) fn latency(&self) -> Option<Duration> {
-        self.current.load().as_ref().map(|_| Duration::from_micros(self.latency_micros.load(Ordering::Relaxed)))
+        let micros = self.latency_micros.load(Ordering::Relaxed);
+        self.current.load().as_ref().filter(|_| micros > 0).map(|_| Duration::from_micros(micros))
     }
 
     /// The answer, if it is none that ends the link.
@@ -167,7 +168,7 @@ impl Links {
             (looked, _) => looked.map(|_| ()),
         };
         match looked {
-            Ok(()) => self.latency_micros.store(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed),
+            Ok(()) => self.latency_micros.store(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed),
             Err(error) => self.give_up(link, &error.to_string()),
         }
     }

@@ -63,7 +63,6 @@ mod names;
 mod payload;
 mod scripts;
 mod store;
-mod ticks;
 
 pub use authority::{Agreement, Authority, FIRST_EPOCH, Fence, FenceNode, NodeId, Turn};
 pub use config::{CacheConfig, CacheMode, CacheModeError, CacheTimes};

@@ -25,9 +25,8 @@ use super::{
     names::Names,
     payload::{self, Payload},
     scripts::Answer,
-    ticks::Ticks,
 };
-use crate::{CacheStatus, Capabilities, Checkpoint, OpenError, Status, Store, StoreError};
+use crate::{CacheStatus, Capabilities, Checkpoint, OpenError, Status, Store, StoreError, ticks::Ticks};
 
 /// A store with a cache before it.
 pub(crate) struct Cached {

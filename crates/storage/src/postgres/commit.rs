@@ -49,6 +49,10 @@ impl From<Fault> for Failure {
     }
 }
 
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 fn conflict() -> Failure {
     Failure::Again(StoreError::Overloaded("other writes change the same keys all the time"))
 }
@@ -88,7 +92,10 @@ impl Shared {
             )
         });
         let answer = answer.await;
-        let ((), rows, records, drawn) = lease.settle(answer)?;
+        let ((), rows, records, drawn) = match lease.settle(answer) {
+            Ok(answers) => answers,
+            Err(fault) => return Err(undone(lease, fault).await),
+        };
         let snapshot = self.gather(&rows, &records, &drawn).map_err(Failure::Final)?;
         let greatest = snapshot.rows.values().map(|stored| stored.header.revision).max();
         if snapshot.revisions.iter().min().copied() <= greatest {
@@ -99,7 +106,8 @@ impl Shared {
     }
 
     fn gather(&self, rows: &[Row], records: &[Row], drawn: &Row) -> Result<Snapshot, StoreError> {
-        let now = self.time.at(rows::column(drawn, 0)?);
+        let clock = rows::column(drawn, 0)?;
+        let now = self.time.at(clock);
         let revisions: Vec<i64> = rows::column(drawn, 1)?;
         let mut revisions: Vec<_> = revisions.into_iter().map(|number| Revision(number.unsigned_abs())).collect();
         revisions.sort_unstable();
@@ -109,13 +117,14 @@ impl Shared {
             Ok((rows::column(row, 0)?, record.map_err(|error| StoreError::Damaged(format!("an idempotency record: {error}")))?))
         };
         let records = records.iter().map(record).collect::<Result<_, _>>()?;
-        Ok(Snapshot { now, rows, records, revisions })
+        let latest_arrival = clock.saturating_add(micros(self.arrival_max));
+        Ok(Snapshot { now, rows, records, revisions, latest_arrival })
     }
 
-    /// Writes a plan in one transaction.
-    pub(super) async fn commit(&self, mut lease: Lease, plan: &Plan<'_>) -> Result<(), Failure> {
+    /// Writes a plan in one transaction. What reaches the database after `latest_arrival` writes nothing.
+    pub(super) async fn commit(&self, mut lease: Lease, plan: &Plan<'_>, latest_arrival: i64) -> Result<(), Failure> {
         let (rows, records) = (plan.rows(), plan.records());
-        let chunks: Vec<_> = rows.chunks(DATABASE_STATEMENT_ROWS_MAX).map(RowArrays::of).collect();
+        let chunks: Vec<_> = rows.chunks(DATABASE_STATEMENT_ROWS_MAX).map(|rows| RowArrays::of(rows, latest_arrival)).collect();
         let records = RecordArrays::of(&records);
         if let [chunk] = &chunks[..]
             && records.keys.is_empty()
@@ -151,7 +160,11 @@ impl Shared {
             Ok(Some((written + requests?, clock?)))
         });
         let answer = answer.await;
-        let Some((written, clock)) = lease.settle(answer)? else {
+        let answer = match lease.settle(answer) {
+            Ok(answer) => answer,
+            Err(fault) => return Err(undone(lease, fault).await),
+        };
+        let Some((written, clock)) = answer else {
             return Err(Failure::Final(StoreError::Unknown("the database did not begin a transaction, and took what was in it".into())));
         };
         let wanted = (rows.len() + records.keys.len()) as u64;
@@ -192,6 +205,14 @@ impl Shared {
         let (Some(deadline), Some(clock)) = (plan.deadline, clock) else { return Ok(false) };
         Ok(self.time.at(rows::column(clock, 0)?) >= deadline)
     }
+}
+
+/// After a statement that failed by itself the connection is whole: its transaction is undone, and it can be used again.
+async fn undone(lease: Lease, fault: Fault) -> Failure {
+    if fault.is_of_statement() && lease.is_begun() {
+        leave(lease).await;
+    }
+    fault.into()
 }
 
 /// Undoes a transaction, so that its connection can be used again.
@@ -248,10 +269,11 @@ pub(super) struct RowArrays<'a> {
     values: Vec<Option<&'a [u8]>>,
     numbers: [Vec<i64>; 6],
     expires: Vec<Option<i64>>,
+    latest_arrival: i64,
 }
 
 impl<'a> RowArrays<'a> {
-    pub(super) fn of(rows: &'a [FinalRow<'a>]) -> Self {
+    pub(super) fn of(rows: &'a [FinalRow<'a>], latest_arrival: i64) -> Self {
         let numbers = |of: fn(&FinalRow<'_>) -> i64| rows.iter().map(of).collect::<Vec<_>>();
         Self {
             keys: rows.iter().map(|row| row.key.as_str()).collect(),
@@ -265,12 +287,13 @@ impl<'a> RowArrays<'a> {
                 numbers(|row| row.header.updated_at.as_micros()),
             ],
             expires: rows.iter().map(|row| row.header.expires_at.map(|at| at.as_micros())).collect(),
+            latest_arrival,
         }
     }
 
-    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 9] {
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 10] {
         let [value_len, version, revision, prior, created, updated] = &self.numbers;
-        [&self.keys, &self.values, value_len, version, revision, prior, created, updated, &self.expires]
+        [&self.keys, &self.values, value_len, version, revision, prior, created, updated, &self.expires, &self.latest_arrival]
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
-use kvstore_types::limits::{DATABASE_CONNECTIONS_MAX_DEFAULT, IDEMPOTENCY_BYTES_MAX, RECLAIM_INTERVAL_MS};
+use kvstore_types::limits::{
+    DATABASE_ARRIVAL_MS_MAX, DATABASE_CONNECTIONS_MAX_DEFAULT, DATABASE_WRITE_MS_MAX, IDEMPOTENCY_BYTES_MAX, RECLAIM_INTERVAL_MS,
+};
 use tokio_postgres::{Config, config::TargetSessionAttrs};
 
 use super::{address::Address, pooling::Pooling, schema::Migrate, target::Target};
@@ -25,6 +27,10 @@ pub struct PostgresConfig {
     pub reclaim_every: Option<Duration>,
     /// Bytes of idempotency records that are kept at most; the oldest go first.
     pub idempotency_bytes: u64,
+    /// How long a write is tried.
+    pub write_max: Duration,
+    /// How long after the snapshot that it rests on a write may reach the database.
+    pub arrival_max: Duration,
 }
 
 /// The parts of an address, where it is not given as a URL.
@@ -106,6 +112,8 @@ impl PostgresConfig {
             migrate: Migrate::Run,
             reclaim_every: Some(Duration::from_millis(RECLAIM_INTERVAL_MS)),
             idempotency_bytes: IDEMPOTENCY_BYTES_MAX,
+            write_max: Duration::from_millis(DATABASE_WRITE_MS_MAX),
+            arrival_max: Duration::from_millis(DATABASE_ARRIVAL_MS_MAX),
         })
     }
 }

@@ -28,7 +28,7 @@ use tokio_postgres::{AsyncMessage, Client, Error, error::Severity, types::Type};
 use super::{
     PostgresConfig,
     distribute::is_distributed,
-    error::{ConnectError, Fault, empties_pool, is_broken, no_connection},
+    error::{ConnectError, Fault, empties_pool, is_broken, is_conflict, no_connection},
     pooling::{Pooling, Purpose},
     schema::{self, Migrate},
     statements::Statements,
@@ -179,6 +179,8 @@ impl managed::Manager for Manager {
         let made = self.connect().await;
         match &made {
             Ok(_) => self.note(true, &""),
+            // Somebody holds the tables, and the database answers.
+            Err(ConnectError::Database(error)) if is_conflict(error) => {}
             Err(error) => self.note(false, error),
         }
         made

@@ -123,6 +123,11 @@ impl Fault {
         matches!(self, Self::Database(error) if is_broken(error))
     }
 
+    /// Whether a statement failed, and nothing else: its connection is whole.
+    pub(super) fn is_of_statement(&self) -> bool {
+        matches!(self, Self::Database(error) if error.code().is_some() && !is_broken(error) && !empties_pool(error))
+    }
+
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Database(error) if is_conflict(error))
     }

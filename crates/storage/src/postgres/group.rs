@@ -33,10 +33,14 @@ pub(super) async fn write(shared: &Shared, group: Vec<Member>) {
 }
 
 /// Gives the members that were left for the next round; of one round at least the first is answered.
-async fn round(shared: &Shared, group: Vec<Member>) -> Vec<Member> {
+async fn round(shared: &Shared, mut group: Vec<Member>) -> Vec<Member> {
     let attempts = if group.len() == 1 { DATABASE_LONE_ATTEMPTS_MAX } else { DATABASE_ATTEMPTS_MAX };
     let mut last = None;
     for number in 0..attempts {
+        group = in_time(group);
+        if group.is_empty() {
+            return group;
+        }
         match attempt(shared, &group, hold(&group, number)).await {
             Ok(outcomes) => return answer(group, outcomes),
             Err(Failure::Again(error)) => last = Some(error),
@@ -58,6 +62,18 @@ async fn round(shared: &Shared, group: Vec<Member>) -> Vec<Member> {
         refuse(group, &error);
     }
     Vec::new()
+}
+
+/// Those that may still be written; the others are told that they were not. A write must not take effect long after its caller was told
+/// that the outcome is unknown: by then the caller has looked, and gone on.
+fn in_time(group: Vec<Member>) -> Vec<Member> {
+    let (late, in_time): (Vec<_>, Vec<_>) = group.into_iter().partition(Member::is_late);
+    refuse(late, &too_late());
+    in_time
+}
+
+fn too_late() -> StoreError {
+    StoreError::Overloaded("the database took too long to take the write")
 }
 
 fn answer(group: Vec<Member>, outcomes: Vec<Option<Outcome>>) -> Vec<Member> {
@@ -89,9 +105,15 @@ fn hold(group: &[Member], number: u32) -> Hold {
 async fn attempt(shared: &Shared, group: &[Member], hold: Hold) -> Result<Vec<Option<Outcome>>, Failure> {
     let batches: Vec<&WriteBatch> = group.iter().map(|member| &*member.batch).collect();
     let (lease, snapshot) = shared.snapshot(&batches, hold).await?;
+    if group.iter().any(Member::is_late) {
+        if lease.is_begun() {
+            leave(lease).await;
+        }
+        return Err(Failure::Again(too_late()));
+    }
     let plan = Plan::new(batches.into_iter(), &snapshot);
     if !plan.is_empty() {
-        shared.commit(lease, &plan).await?;
+        shared.commit(lease, &plan, snapshot.latest_arrival).await?;
     } else if lease.is_begun() {
         leave(lease).await;
     }

@@ -1,6 +1,7 @@
 //! The store over PostgreSQL, or over what speaks its protocol: a node keeps nothing, and any number of nodes work on one database.
 //!
-//! It uses portable SQL alone: no statement that locks rows of several keys, no function in an upsert that is not a plain column.
+//! It uses portable SQL alone: no statement that locks rows of several keys, no function in an upsert that is not a plain column
+//! or the time at which its statement came.
 //!
 //! **Tombstones.** A delete leaves a row without a value, for longer than any transaction lasts (`TOMBSTONE_SECONDS`). It keeps the
 //! revision, so revisions grow per key across deletion and creation (C13); and absence is a state with a revision, so a write that
@@ -10,6 +11,12 @@
 //! `kvstore_types::evaluate` against a plan of final states (`plan.rs`), and written by one sorted upsert that touches a row only where its
 //! revision is still the one read (`commit.rs`). Fewer rows than sent: somebody else was faster, so it is evaluated anew. A batch that was too
 //! late several times, alone, locks its rows before it reads, one statement each.
+//!
+//! **No write takes effect long after it was given up.** Who was told *unknown* looks, and goes on; and behind a fenced cache the other
+//! nodes go on without a node that stands still (`CACHE_REMOVAL_MS`). So a batch is tried for `DATABASE_WRITE_MS_MAX`, by a clock that
+//! counts a suspended machine's time too, and no longer than somebody waits; and a statement that reaches the database later than
+//! `DATABASE_ARRIVAL_MS_MAX` after its snapshot writes nothing, which the database decides. What stands still behind BEGIN is undone by
+//! the session's limit (`DATABASE_IDLE_MS_MAX`).
 //!
 //! **Time** is the database's clock, the same for all nodes. A row's stamps grow whatever that clock does. A writer takes its time
 //! before it holds the row, and a reader may take a later one and find the row expired, before the writer commits it as a live one.

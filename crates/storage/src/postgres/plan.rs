@@ -24,6 +24,8 @@ pub(super) struct Snapshot {
     pub(super) records: HashMap<String, IdempotencyRecord>,
     /// One for each member, greater than all that are in `rows`.
     pub(super) revisions: Vec<Revision>,
+    /// When what rests on this must have reached the database, in microseconds of its clock.
+    pub(super) latest_arrival: i64,
 }
 
 /// A row to write.

@@ -16,8 +16,8 @@ use foldhash::{HashSet, HashSetExt};
 use kvstore_types::{
     IdempotencyKey, Key, Outcome, WriteBatch,
     limits::{
-        COMMIT_WAIT_MS_MAX, DATABASE_GROUPS_MAX, DATABASE_LIGHT_GROUPS_MAX, DATABASE_LIGHT_ITEMS_MAX, DATABASE_QUEUE_LOOK_MAX,
-        GROUP_BATCHES_MAX, GROUP_BYTES_MAX, QUEUE_BATCHES_MAX, QUEUE_WAIT_MS_MAX,
+        COMMIT_WAIT_MS_MAX, DATABASE_CLOSE_MS_MAX, DATABASE_GROUPS_MAX, DATABASE_LIGHT_GROUPS_MAX, DATABASE_LIGHT_ITEMS_MAX,
+        DATABASE_QUEUE_LOOK_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX, QUEUE_BATCHES_MAX, QUEUE_WAIT_MS_MAX,
     },
 };
 use parking_lot::Mutex;
@@ -32,6 +32,7 @@ use crate::{
     StoreError,
     claim::{Claim, WithdrawOnDrop},
     metrics::CommitterMetrics,
+    ticks::Ticks,
 };
 
 pub(super) type Written = Result<Outcome, StoreError>;
@@ -40,6 +41,15 @@ pub(super) type Written = Result<Outcome, StoreError>;
 pub(super) struct Member {
     pub(super) batch: Arc<WriteBatch>,
     pub(super) reply: oneshot::Sender<Written>,
+    /// After this it must not be written any more: others may have gone on without it.
+    pub(super) until: Ticks,
+}
+
+impl Member {
+    /// Whether nobody counts with it any more.
+    pub(super) fn is_late(&self) -> bool {
+        self.reply.is_closed() || self.until < Ticks::now()
+    }
 }
 
 struct Pending {
@@ -57,11 +67,12 @@ pub(super) struct Queue {
     is_stopping: AtomicBool,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    write_max: Duration,
     metrics: CommitterMetrics,
 }
 
 impl Queue {
-    pub(super) fn start(shared: Arc<Shared>) -> Self {
+    pub(super) fn start(shared: Arc<Shared>, write_max: Duration) -> Self {
         let (jobs, received) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let metrics = CommitterMetrics::default();
@@ -80,6 +91,7 @@ impl Queue {
             is_stopping: AtomicBool::new(false),
             stop: Mutex::new(Some(stop)),
             worker: tokio::sync::Mutex::new(Some(tokio::spawn(worker.run(stopped)))),
+            write_max,
             metrics,
         }
     }
@@ -93,7 +105,12 @@ impl Queue {
         let claim = Arc::new(Claim::default());
         let (reply, answer) = oneshot::channel();
         let weight = batch.weight();
-        let pending = Pending { member: Member { batch, reply }, weight, claim: Arc::clone(&claim), _place: place };
+        let pending = Pending {
+            member: Member { batch, reply, until: Ticks::now().after(self.write_max) },
+            weight,
+            claim: Arc::clone(&claim),
+            _place: place,
+        };
         self.jobs.send(pending).map_err(|_| StoreError::Stopping)?;
         self.metrics.queued(1.0);
         let withdraw = WithdrawOnDrop { claim, metrics: &self.metrics };
@@ -104,13 +121,17 @@ impl Queue {
         self.is_stopping.load(Ordering::Acquire)
     }
 
-    /// Refuses new batches, and waits for those that were queued before.
+    /// Refuses new batches, and waits for a bounded time for those that were queued before.
     pub(super) async fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
         drop(self.stop.lock().take());
         let Some(worker) = self.worker.lock().await.take() else { return };
-        if worker.await.is_err() {
-            tracing::error!("the task that orders writes panicked");
+        let abort = worker.abort_handle();
+        match timeout(Duration::from_millis(DATABASE_CLOSE_MS_MAX), worker).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the task that orders writes panicked"),
+            // They were answered "unknown" by the drain, or are in a moment.
+            Err(_) => abort.abort(),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use super::{
     Shared,
-    commit::{RowArrays, finish},
+    commit::{RowArrays, finish, micros},
     connect::{Lease, within},
     error::Fault,
     group::Failure,
@@ -45,7 +45,8 @@ impl Shared {
         let answer = answer.await;
         let (found, last, clock) = lease.settle(answer)?;
         let last = Revision(rows::column::<i64>(&last, 0).map_err(Failure::Final)?.unsigned_abs());
-        let now = self.time.at(rows::column(&clock, 0).map_err(Failure::Final)?);
+        let clock: i64 = rows::column(&clock, 0).map_err(Failure::Final)?;
+        let now = self.time.at(clock);
         let stored = found.iter().map(|row| Ok((rows::key(row)?, rows::stored(row)?)));
         let stored: std::collections::HashMap<Key, Stored> = stored.collect::<Result<_, StoreError>>().map_err(Failure::Final)?;
         let current: Vec<_> = batch.items().iter().map(|item| stored.get(&item.key).and_then(Stored::entry)).collect();
@@ -57,21 +58,22 @@ impl Shared {
             .map(|item| FinalRow { key: &item.key, value: Some(&item.value), header: item.header, prior: prior(&item.key) })
             .collect();
         rows.sort_unstable_by_key(|row| row.key);
-        fill(&mut lease, &rows, done.revision).await?;
+        let latest_arrival = clock.saturating_add(micros(self.arrival_max));
+        fill(&mut lease, &rows, latest_arrival, done.revision).await?;
         finish(lease).await?;
         self.note_applied(done.revision);
         Ok(done.outcome)
     }
 }
 
-async fn fill(lease: &mut Lease, rows: &[FinalRow<'_>], greatest: Revision) -> Result<(), Fault> {
+async fn fill(lease: &mut Lease, rows: &[FinalRow<'_>], latest_arrival: i64, greatest: Revision) -> Result<(), Fault> {
     if rows.is_empty() {
         return Ok(());
     }
     let answer = within(async {
         let mut written = 0;
         for chunk in rows.chunks(DATABASE_STATEMENT_ROWS_MAX) {
-            let counted = lease.query_one(&lease.statements.upsert, &RowArrays::of(chunk).parameters()).await?;
+            let counted = lease.query_one(&lease.statements.upsert, &RowArrays::of(chunk, latest_arrival).parameters()).await?;
             written += counted.try_get::<_, i64>(0)?.unsigned_abs();
         }
         lease.query_one(&lease.statements.reach_revision, &[&bigint(greatest.0)]).await?;

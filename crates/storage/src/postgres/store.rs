@@ -10,11 +10,14 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool::managed::PoolError;
-use kvstore_types::{Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, WriteBatch};
+use kvstore_types::{
+    Consistency, Entry, Key, Outcome, Page, Projection, RestoreBatch, RestoreOutcome, Revision, Scan, WriteBatch,
+    limits::DATABASE_CLOSE_MS_MAX,
+};
 
 use super::{
     PostgresConfig, TimeSource,
-    connect::Pool,
+    connect::{Lease, Pool},
     error::{ConnectError, told},
     queue::Queue,
     read::retried,
@@ -36,6 +39,8 @@ pub(crate) struct Shared {
     pub(super) pool: Pool,
     pub(super) time: Arc<StoreTime>,
     pub(super) reads: Reads,
+    /// How long after its snapshot a write may reach the database.
+    pub(super) arrival_max: Duration,
     applied: AtomicU64,
     /// When another node last wrote what a group here rested on.
     contended: Mutex<Option<Instant>>,
@@ -73,10 +78,11 @@ impl PostgresStore {
     /// can't reach it.
     pub(crate) async fn open(config: PostgresConfig, source: TimeSource) -> Result<Arc<dyn Authority>, OpenError> {
         let time = Arc::new(StoreTime::new(source));
-        let (reclaim_every, idempotency_bytes) = (config.reclaim_every, config.idempotency_bytes);
+        let (reclaim_every, idempotency_bytes, write_max) = (config.reclaim_every, config.idempotency_bytes, config.write_max);
+        let arrival_max = config.arrival_max;
         let pool = Pool::new(config, Arc::clone(&time)).map_err(OpenError::Database)?;
         match pool.try_get().await {
-            Ok(_) => {}
+            Ok(lease) => refuse_without_rights(&lease).await?,
             Err(PoolError::Backend(error)) => {
                 if let Some(fatal) = fatal(&error) {
                     return Err(fatal);
@@ -85,11 +91,26 @@ impl PostgresStore {
             // Too slow, for now.
             Err(_) => {}
         }
-        let shared = Arc::new(Shared { pool, time, reads: Reads::default(), applied: AtomicU64::new(0), contended: Mutex::new(None) });
-        let queue = Queue::start(Arc::clone(&shared));
+        let shared =
+            Arc::new(Shared { pool, time, reads: Reads::default(), arrival_max, applied: AtomicU64::new(0), contended: Mutex::new(None) });
+        let queue = Queue::start(Arc::clone(&shared), write_max);
         let sweeper = Sweeper::start(&shared, reclaim_every, Rounds::new(idempotency_bytes));
         Ok(Arc::new(Self { shared, queue, sweeper }))
     }
+}
+
+/// A role that may not write would start, say that it is ready, and refuse every write.
+async fn refuse_without_rights(lease: &Lease) -> Result<(), OpenError> {
+    // Where the question fails the database is going away, and every request will find out.
+    let Ok(row) = lease.client.query_typed_one(include_str!("sql/examine.sql"), &[]).await else { return Ok(()) };
+    let told = |error: tokio_postgres::Error| OpenError::Database(error.to_string());
+    let (role, missing): (String, Vec<String>) = (row.try_get("role").map_err(told)?, row.try_get("missing").map_err(told)?);
+    // What only a cache needs is asked for where there is one.
+    let missing: Vec<_> = missing.into_iter().filter(|right| !right.contains("kv_fence")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::Database(format!("the role {role} lacks rights on the tables: GRANT it {}", missing.join(", "))))
 }
 
 /// What does not heal by itself.
@@ -190,10 +211,9 @@ impl Store for PostgresStore {
     async fn shutdown(&self) -> Result<(), StoreError> {
         self.sweeper.stop();
         self.queue.stop().await;
-        match self.shared.save_time().await {
-            // Nothing of what was acknowledged rests on it.
-            Ok(()) | Err(_) => Ok(()),
-        }
+        // Nothing of what was acknowledged rests on it.
+        let _ = tokio::time::timeout(Duration::from_millis(DATABASE_CLOSE_MS_MAX), self.shared.save_time()).await;
+        Ok(())
     }
 
     async fn failed(&self) -> String {

@@ -10,6 +10,7 @@ mod fence_model;
 mod fixtures;
 mod postgres;
 mod postgres_failures;
+mod postgres_late;
 mod postgres_races;
 mod postgres_requests;
 mod property;

@@ -30,7 +30,7 @@ fn stored(revision: u64, expires_at: Option<Timestamp>) -> Stored {
 
 fn snapshot(rows: &[(&str, Stored)], members: u64) -> Snapshot {
     let rows = rows.iter().map(|(name, stored)| (key(name), *stored)).collect();
-    Snapshot { now: NOW, rows, records: HashMap::new(), revisions: (101..=100 + members).map(Revision).collect() }
+    Snapshot { now: NOW, rows, records: HashMap::new(), revisions: (101..=100 + members).map(Revision).collect(), latest_arrival: 0 }
 }
 
 fn written(plan: &Plan<'_>) -> Vec<(String, Option<u64>, u64, u64)> {

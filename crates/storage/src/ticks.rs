@@ -7,25 +7,25 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// A moment, as time since the machine started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Ticks(Duration);
+pub(crate) struct Ticks(Duration);
 
 impl Ticks {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let time = clock_gettime(ClockId::Boottime);
         Self(Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default()))
     }
 
     /// The time from this moment to a later one.
-    pub(super) fn until(self, later: Self) -> Duration {
+    pub(crate) fn until(self, later: Self) -> Duration {
         later.0.saturating_sub(self.0)
     }
 
     /// This much later.
-    pub(super) fn after(self, time: Duration) -> Self {
+    pub(crate) fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(time))
     }
 
-    pub(super) fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         self.until(Self::now())
     }
 }
