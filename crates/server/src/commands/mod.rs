@@ -26,6 +26,7 @@ mod progress;
 mod put;
 mod restore;
 mod serve;
+mod state_file;
 mod version;
 
 use clap::{ArgMatches, Parser, Subcommand};

@@ -34,13 +34,14 @@ use self::{
     foreign::Format,
     input::Input,
     pump::{Ending, Pump},
-    state::{State, StateFile},
+    state::State,
 };
 use super::{
     connect::{Server, check},
     outage::{Outage, Patience},
     output,
     progress::{Amount, Progress, Shown, Total},
+    state_file::StateFile,
 };
 use crate::exit::Exit;
 
@@ -121,11 +122,11 @@ impl Import {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
         } else if self.resume {
             progress.teller().say("no import of this input broke off: beginning at its start");
-        } else if file.as_ref().is_some_and(|file| matches!(file.load(), Ok(Some(_)))) {
+        } else if file.as_ref().is_some_and(|file| matches!(State::load(file), Ok(Some(_)))) {
             progress.teller().say("an import of this input broke off earlier; this one begins at its start (--resume would have gone on)");
         }
         if let Some(beside) = file.as_ref().filter(|_| self.state.is_none())
-            && let Err(error) = beside.save(&state)
+            && let Err(error) = state.save(beside)
         {
             progress.teller().say(&format!("{error:#}; until then an import that breaks off begins again"));
             file = None;
@@ -151,7 +152,7 @@ impl Import {
     fn state_file(&self, is_file: bool) -> Option<StateFile> {
         match (&self.state, &self.file) {
             (Some(path), _) => Some(StateFile::at(path.clone())),
-            (None, Some(file)) if self.is_resumable() && is_file => Some(StateFile::beside(file)),
+            (None, Some(file)) if self.is_resumable() && is_file => Some(state::beside(file)),
             _ => None,
         }
     }
@@ -178,7 +179,7 @@ impl Import {
         }
         let file =
             file.context("an import from stdin keeps no state by itself; give --state FILE from the start, then --resume goes on")?;
-        match file.load()? {
+        match State::load(file)? {
             None => Ok((fresh, false)),
             Some(state) => {
                 state.check(server, self.with_metadata)?;
