@@ -26,6 +26,7 @@ mod reclaim;
 mod rocks;
 mod store;
 mod tls;
+mod within;
 
 pub use backup_dir::{BackupDir, BackupError};
 pub use budget::{Budget, MemoryPlan, Reservation};
@@ -45,3 +46,4 @@ pub use open::{
 };
 pub use postgres::{DatabaseFacts, DatabaseParts, Distributed, Migrate, Pooling, PoolingError, PostgresConfig};
 pub use store::{CacheStatus, Capabilities, State, Status, Store};
+pub use within::{Within, lies_within};

@@ -17,7 +17,7 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar};
 use kvstore_client::BackupStream;
-use kvstore_storage::Position;
+use kvstore_storage::{Position, Within, lies_within};
 use kvstore_types::{
     backup::{FOLDER, Manifest},
     limits::BACKUP_PIECES_MAX,
@@ -55,6 +55,7 @@ impl Backup {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let started = Instant::now();
         check_target(&self.dir)?;
+        check_place(&self.dir)?;
         let mut signals = Signals::register().context("signals can't be caught")?;
         let client = self.server.client()?;
         let stream = tokio::select! {
@@ -89,6 +90,17 @@ fn check_target(dir: &Path) -> Result<(), Fatal> {
             Some(_) => refused(format!("{} is not empty; name a new directory for each backup", dir.display())),
         },
     }
+}
+
+/// Refuses a directory within one of ours.
+pub(super) fn check_place(dir: &Path) -> Result<(), Fatal> {
+    let (what, place) = match lies_within(dir) {
+        None => return Ok(()),
+        Some(Within::DataDir(place)) => ("the data directory", place),
+        Some(Within::Backup(place)) => ("the backup", place),
+    };
+    let message = format!("{} lies in {what} {}, where nothing else belongs; name a directory elsewhere", dir.display(), place.display());
+    Err(Fatal::new(Exit::DataDir, message))
 }
 
 /// Whether what is written beside a directory would not be where its contents are: a link, or a place where something is mounted.

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 use kvstore_storage::{BackupDir, restore_embedded};
 
-use super::bar;
+use super::{backup::check_place, bar};
 use crate::exit::{BACKUP_HELP, Exit, Fatal};
 
 /// Make a data directory from a backup
@@ -28,6 +28,7 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        check_place(&self.data_dir)?;
         let backup = BackupDir::open(&self.backup).map_err(Fatal::from)?;
         let bar = bar::bytes(Some(backup.manifest().bytes()));
         let restored = restore_embedded(&backup, &self.data_dir, &mut |bytes| bar.inc(bytes));
