@@ -1,5 +1,5 @@
 //! Compressed files: gzip and zstd, read as streams and written in parts that are whole by themselves. Which it is, the file's name
-//! says; of stdin, its first bytes.
+//! says; of stdin, and of a file whose name says nothing, its first bytes.
 //!
 //! Input that ends in the middle, or is damaged, is an error with the file's own words, never a shorter file.
 
@@ -31,9 +31,10 @@ pub(super) enum Compression {
 impl Compression {
     /// By the extension of a file's name.
     pub(super) fn of_path(path: &Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("gz") => Self::Gzip,
-            Some("zst") => Self::Zstd,
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        match extension.as_deref().and_then(|extension| extension.to_str()) {
+            Some("gz" | "gzip") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
             _ => Self::None,
         }
     }

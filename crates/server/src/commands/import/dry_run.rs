@@ -1,8 +1,8 @@
-//! `import --dry-run`: every line is read and checked, and nothing is sent.
+//! `import --dry-run`: every line is read and checked, and nothing is sent. What limits a server has is not known here.
 
 use std::io::{self, Write};
 
-use kvstore_types::limits::IMPORT_FAULTS_SHOWN_MAX;
+use kvstore_types::limits::{IMPORT_FAULTS_SHOWN_MAX, VALUE_BYTES_MAX_DEFAULT};
 use tokio::sync::mpsc::Receiver;
 
 use super::{
@@ -22,6 +22,15 @@ pub(super) async fn run(mut source: Receiver<Message>, shown: Shown, total: Tota
             Message::Batch(batch) => {
                 reached = Amount { entries: batch.totals.entries, bytes: batch.read };
                 progress.at(reached);
+                // A large item is alone in its batch.
+                if batch.items.bytes() > VALUE_BYTES_MAX_DEFAULT {
+                    let (line, bytes) = (batch.lines.last().copied().unwrap_or_default(), batch.items.bytes());
+                    progress.teller().say(&format!(
+                        "{} {line}: it has {bytes} bytes, and a server refuses values of more than {VALUE_BYTES_MAX_DEFAULT} unless its \
+                         --max-value-bytes allows them",
+                        batch.unit
+                    ));
+                }
             }
             Message::Fault { place, reason } if faults < IMPORT_FAULTS_SHOWN_MAX => {
                 faults += 1;

@@ -48,7 +48,7 @@ use crate::exit::Exit;
 /// Store entries from lines of JSON, as `export` writes them
 ///
 /// Each line is an object with "key" and "value", and may have "encoding": "base64", and "ttl" in seconds or "expires_at". Of two
-/// lines with the same key, the later one wins. Files named *.gz and *.zst are decompressed; so is stdin, if it is compressed.
+/// lines with the same key, the later one wins. What is compressed with gzip or zstd is decompressed, by its name or its first bytes.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file; `-` reads from stdin
@@ -191,12 +191,8 @@ impl Import {
     fn conclude(&self, ending: anyhow::Result<Ending>, reached: &Totals, file: Option<&StateFile>) -> anyhow::Result<Exit> {
         let stored = reached.entries;
         let again = match file {
-            Some(_) if self.state.is_none() && !self.with_metadata && !self.skip_invalid => {
-                let file = self.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
-                format!("go on with `kvstore import --resume {file}`")
-            }
-            Some(_) => "go on with the same command and --resume".into(),
-            None => "importing again is safe".into(),
+            Some(_) => "go on with the same command with --resume",
+            None => "importing again is safe",
         };
         let stopped = |error| anyhow!("{error:#}; the import stopped, {} stored; {again}", are(stored));
         match ending.map_err(stopped)? {

@@ -173,6 +173,6 @@ fn named(faults: &[(usize, String)], unit: &str, lines: &[u64], problem: &Proble
     if faults.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", faults.len() - SHOWN));
     }
-    text.push_str(&format!("; the server refused the batch (HTTP {}), and nothing of it is stored", problem.status));
+    text.push_str(&format!("; the server refused the batch (HTTP {}), and nothing of it is stored; mend it, or pass over what can't be stored with --skip-invalid", problem.status));
     text
 }
