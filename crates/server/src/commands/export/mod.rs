@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use kvstore_client::{PageQuery, Pages, RawPage};
 use kvstore_types::{
@@ -35,11 +35,12 @@ use super::{
     connect::{Server, check, explain, parse_key},
     outage::{Outage, Patience},
     output,
-    progress::{Progress, Shown, Total},
+    progress::{Items, Progress, Shown, Total},
 };
 use crate::{
     exit::{Exit, is_closed_pipe},
     shutdown::Signals,
+    told::Told,
 };
 
 /// Entries of the first page, from which the size of the others is told.
@@ -109,7 +110,7 @@ impl Export {
             writeln!(io::stderr(), "no export to this file broke off: beginning at its start")?;
         }
         let form = if self.with_metadata { Form::Entries } else { Form::Values };
-        let progress = Progress::start(self.progress, Total::Unknown, reached.amount());
+        let progress = Progress::start(self.shown(), Items::Entries, Total::Unknown, reached.amount());
         let reached = Arc::new(Mutex::new(reached));
         let sink = Sink::new(target, self.compression(), form, Arc::clone(&reached));
         let pages = client.pages(&PageQuery {
@@ -131,7 +132,8 @@ impl Export {
 
     fn conclude(&self, ended: anyhow::Result<bool>, reached: &Reached, part: Option<&Part>) -> anyhow::Result<Exit> {
         let broke_off = || stopped(reached, part);
-        let interrupted = ended.map_err(|error| if is_closed_pipe(&error) { error } else { anyhow!("{error:#}; {}", broke_off()) })?;
+        let interrupted = ended
+            .map_err(|error| if is_closed_pipe(&error) { error } else { Told::again(&error, format!("{error:#}; {}", broke_off())) })?;
         if interrupted {
             writeln!(io::stderr(), "interrupted; {}", broke_off())?;
             return Ok(Exit::Killed);
@@ -145,6 +147,12 @@ impl Export {
     /// The summary goes where the entries do not.
     fn say(&self, text: &str) -> io::Result<()> {
         if self.to_stdout() && !self.dry_run { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") }
+    }
+
+    /// A bar would be drawn between the entries where they are shown themselves.
+    fn shown(&self) -> Shown {
+        let shows_entries = self.to_stdout() && !self.dry_run && output::to_terminal();
+        if self.progress == Shown::Auto && shows_entries { Shown::None } else { self.progress }
     }
 
     fn to_stdout(&self) -> bool {

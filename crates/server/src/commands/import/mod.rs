@@ -39,11 +39,11 @@ use self::{
 use super::{
     connect::{Server, check},
     outage::{Outage, Patience},
-    output,
-    progress::{Amount, Progress, Shown, Total},
+    output::{self, Answer},
+    progress::{Amount, Items, Progress, Shown, Total},
     state_file::StateFile,
 };
-use crate::exit::Exit;
+use crate::{exit::Exit, told::Told};
 
 /// Store entries from lines of JSON, as `export` writes them
 ///
@@ -88,6 +88,9 @@ pub(super) struct Import {
     progress: Shown,
 
     #[command(flatten)]
+    answer: Answer,
+
+    #[command(flatten)]
     patience: Patience,
 
     #[command(flatten)]
@@ -106,7 +109,7 @@ impl Import {
         if self.dry_run {
             let batcher = Batcher::new(to, OnFault::Skip, !self.with_metadata, reading(&read));
             source.start(self.with_metadata, batcher)?;
-            return dry_run::run(from, self.progress, total).await;
+            return dry_run::run(from, self.progress, total, &self.answer).await;
         }
         let client = self.server.client()?;
         check(&client).await?;
@@ -117,7 +120,7 @@ impl Import {
         }
         let on_fault = if self.skip_invalid { OnFault::Skip } else { OnFault::Stop };
         let before = Amount { entries: state.totals().entries, bytes: read.load(Ordering::Relaxed) };
-        let progress = Progress::start(self.progress, total, before);
+        let progress = Progress::start(self.progress, Items::Entries, total, before);
         if resumed {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
         } else if self.resume {
@@ -194,13 +197,19 @@ impl Import {
             Some(_) => "go on with the same command with --resume",
             None => "importing again is safe",
         };
-        let stopped = |error| anyhow!("{error:#}; the import stopped, {} stored; {again}", are(stored));
+        let stopped = |error| Told::again(&error, format!("{error:#}; the import stopped, {} stored; {again}", are(stored)));
         match ending.map_err(stopped)? {
             Ending::Done(totals) => {
                 if let Some(file) = file {
                     file.remove();
                 }
-                writeln!(io::stdout(), "{}", summary(&totals))?;
+                if self.answer.is_json() {
+                    let Totals { lines, entries, skipped, expired } = totals;
+                    let document = serde_json::json!({"lines": lines, "entries": entries, "skipped": skipped, "expired": expired});
+                    output::print_line(&document)?;
+                } else {
+                    writeln!(io::stdout(), "{}", summary(&totals))?;
+                }
                 Ok(Exit::Ok)
             }
             Ending::Interrupted(totals) => {
