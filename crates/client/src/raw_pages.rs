@@ -67,6 +67,13 @@ struct WireMembers<'a> {
     expires_at: Option<&'a RawValue>,
 }
 
+impl WireMembers<'_> {
+    fn key(&self) -> Result<Key, ClientError> {
+        let name: Cow<'_, str> = parse::<Text<'_>>(self.key.get())?.0;
+        Key::new(&name).map_err(|error| ClientError::BadAnswer(error.to_string()))
+    }
+}
+
 impl Pages {
     /// The next page, with its entries unread; it may be empty though others follow. `None` at the end. After an error the same page
     /// can be asked for again.
@@ -162,9 +169,7 @@ impl<'a> PageEntry<'a> {
     /// # Errors
     /// It is not an entry.
     pub fn key(&self) -> Result<Key, ClientError> {
-        let members: WireMembers<'_> = parse(self.json)?;
-        let name: Cow<'_, str> = parse::<Text<'_>>(members.key.get())?.0;
-        Key::new(&name).map_err(|error| ClientError::BadAnswer(error.to_string()))
+        parse::<WireMembers<'_>>(self.json)?.key()
     }
 }
 
@@ -188,6 +193,14 @@ impl RawValues<'_> {
 }
 
 impl PageValue<'_> {
+    /// Its key.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn key(&self) -> Result<Key, ClientError> {
+        self.0.key()
+    }
+
     /// Appends it as an object.
     pub fn write(&self, out: &mut Vec<u8>) {
         let WireMembers { key, value, encoding, expires_at } = self.0;

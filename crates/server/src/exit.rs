@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Write};
 
 use kvstore_storage::{BackupError, OpenError};
 
+use crate::told::Document;
+
 /// Why the process ends. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -105,4 +107,15 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     // Nothing is left to do if stderr is closed too.
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
     error.downcast_ref::<Fatal>().map_or(Exit::Error, |fatal| fatal.exit)
+}
+
+/// Shows an error on stderr as a line of JSON, and says how to exit.
+pub(crate) fn report_json(error: &anyhow::Error) -> Exit {
+    if is_closed_pipe(error) {
+        return Exit::Ok;
+    }
+    let exit = error.downcast_ref::<Fatal>().map_or(Exit::Error, |fatal| fatal.exit);
+    let document = serde_json::to_string(&Document::of(error, exit));
+    let _ = writeln!(std::io::stderr(), "{}", document.unwrap_or_else(|_| format!("error: {error:#}")));
+    exit
 }

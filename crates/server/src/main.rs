@@ -9,6 +9,7 @@ mod resources;
 mod settings;
 mod shutdown;
 mod telemetry;
+mod told;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let cli = commands::Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match commands::run(cli, &matches) {
         Ok(exit) => exit.into(),
+        Err(error) if commands::wants_json(&matches) => exit::report_json(&error).into(),
         Err(error) => exit::report(&error).into(),
     }
 }

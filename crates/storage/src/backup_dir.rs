@@ -49,6 +49,9 @@ pub enum BackupError {
     Open(#[from] OpenError),
 }
 
+/// Files up to this size are read to their end before anything is begun.
+const SMALL_BYTES: u64 = 1 << 20;
+
 /// A backup in a directory.
 #[derive(Debug)]
 pub struct BackupDir {
@@ -82,11 +85,39 @@ impl BackupDir {
         let backup = Self { root: root.to_owned(), manifest, sums };
         let mut summing = Summing::default();
         summing.update(&text);
-        backup.compare(MANIFEST, summing.finish())?;
-        for file in &backup.manifest.files {
-            backup.check_length(file)?;
-        }
+        backup.compare(MANIFEST, summing.finish()).map_err(|error| match error {
+            BackupError::Damaged(reason) => BackupError::Damaged(format!("{reason}: it was changed, or is another backup's")),
+            error => error,
+        })?;
+        backup.check_files()?;
         Ok(backup)
+    }
+
+    /// Looks at the files without reading the large ones. Where several are not those of the list, nothing is damaged, perhaps: they are
+    /// another backup's.
+    fn check_files(&self) -> Result<(), BackupError> {
+        let look = |file: &BackupFile| match self.check_length(file) {
+            Ok(()) if file.bytes <= SMALL_BYTES => self.read(file, &mut |_| {}, &mut |_| Ok(())),
+            looked => looked,
+        };
+        let faults: Vec<_> = self.manifest.files.iter().filter_map(|file| look(file).err()).collect();
+        let count = faults.len();
+        let Some(first) = faults.into_iter().next() else { return Ok(()) };
+        match first {
+            BackupError::Damaged(reason) if count > 1 || self.has_other_files() => Err(BackupError::Damaged(format!(
+                "{reason}. {count} of its {} files are not those that {MANIFEST} lists: {FOLDER}/ is of another backup, perhaps of another \
+                 store; this one is of the store {}",
+                self.manifest.files.len(),
+                self.manifest.identity
+            ))),
+            first => Err(first),
+        }
+    }
+
+    /// Whether there are files that the list does not name.
+    fn has_other_files(&self) -> bool {
+        let is_listed = |name: &std::ffi::OsStr| self.manifest.files.iter().any(|file| name == file.name.as_str());
+        fs::read_dir(self.files()).is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| !is_listed(&file.file_name()))))
     }
 
     /// What the backup says of itself.

@@ -27,6 +27,7 @@ mod rocks;
 mod store;
 mod ticks;
 mod tls;
+mod within;
 
 pub use backup_dir::{BackupDir, BackupError};
 pub use budget::{Budget, MemoryPlan, Reservation};
@@ -46,3 +47,4 @@ pub use open::{
 };
 pub use postgres::{DatabaseFacts, DatabaseParts, Distributed, Migrate, Pooling, PoolingError, PostgresConfig};
 pub use store::{CacheStatus, Capabilities, State, Status, Store};
+pub use within::{Within, lies_within};

@@ -15,9 +15,9 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use indicatif::{HumanBytes, ProgressBar};
+use indicatif::HumanBytes;
 use kvstore_client::BackupStream;
-use kvstore_storage::Position;
+use kvstore_storage::{Position, Within, lies_within};
 use kvstore_types::{
     backup::{FOLDER, Manifest},
     limits::BACKUP_PIECES_MAX,
@@ -25,8 +25,9 @@ use kvstore_types::{
 use tokio::sync::mpsc::{Sender, channel};
 
 use super::{
-    bar,
     connect::{Server, explain},
+    output::{self, Answer},
+    progress::{Amount, Items, Progress, Shown, Total},
 };
 use crate::{
     exit::{BACKUP_HELP, Exit, Fatal},
@@ -47,6 +48,13 @@ pub(super) struct Backup {
     #[arg(long, value_name = "MIB")]
     rate_mb: Option<u32>,
 
+    /// How progress is shown on stderr
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    progress: Shown,
+
+    #[command(flatten)]
+    answer: Answer,
+
     #[command(flatten)]
     server: Server,
 }
@@ -55,6 +63,7 @@ impl Backup {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let started = Instant::now();
         check_target(&self.dir)?;
+        check_place(&self.dir)?;
         let mut signals = Signals::register().context("signals can't be caught")?;
         let client = self.server.client()?;
         let stream = tokio::select! {
@@ -62,14 +71,19 @@ impl Backup {
             signal = signals.next() => return Err(cut_short(signal).into()),
         };
         let partial = Partial::make(&self.dir)?;
-        let bar = bar::bytes(None);
-        let received = receive(stream, &partial.0, &bar, signals).await;
-        bar.finish_and_clear();
-        let (manifest, position) = received?;
+        let progress = Progress::start(self.progress, Items::Nothing, Total::Unknown, Amount::default());
+        let (manifest, position) = receive(stream, &partial.0, progress, signals).await?;
         partial.become_whole(&self.dir)?;
-        let (files, bytes) = (manifest.files.len(), HumanBytes(manifest.bytes()));
+        let (files, bytes, revision) = (manifest.files.len(), manifest.bytes(), position.revision);
         let (took, dir) = (started.elapsed().as_secs_f64(), self.dir.display());
-        writeln!(io::stdout(), "backed up revision {} ({files} files, {bytes}, {took:.1} s) to {dir}", position.revision)?;
+        if self.answer.is_json() {
+            let directory = dir.to_string();
+            output::print_line(&serde_json::json!({
+                "revision": revision.0, "files": files, "bytes": bytes, "seconds": took, "directory": directory, "identity": manifest.identity,
+            }))?;
+        } else {
+            writeln!(io::stdout(), "backed up revision {revision} ({files} files, {}, {took:.1} s) to {dir}", HumanBytes(bytes))?;
+        }
         Ok(Exit::Ok)
     }
 }
@@ -91,6 +105,17 @@ fn check_target(dir: &Path) -> Result<(), Fatal> {
     }
 }
 
+/// Refuses a directory within one of ours.
+pub(super) fn check_place(dir: &Path) -> Result<(), Fatal> {
+    let (what, place) = match lies_within(dir) {
+        None => return Ok(()),
+        Some(Within::DataDir(place)) => ("the data directory", place),
+        Some(Within::Backup(place)) => ("the backup", place),
+    };
+    let message = format!("{} lies in {what} {}, where nothing else belongs; name a directory elsewhere", dir.display(), place.display());
+    Err(Fatal::new(Exit::DataDir, message))
+}
+
 /// Whether what is written beside a directory would not be where its contents are: a link, or a place where something is mounted.
 fn is_elsewhere(dir: &Path) -> bool {
     let device = |path: &Path| fs::symlink_metadata(path).ok().filter(|metadata| !metadata.is_symlink()).map(|metadata| metadata.dev());
@@ -103,12 +128,26 @@ fn cut_short(signal: &str) -> Fatal {
 
 /// Takes the archive in, on a thread that may wait for the disk, and has it opened. It does not return before the thread has ended:
 /// what it wrote can be removed then.
-async fn receive(mut stream: BackupStream, dir: &Path, bar: &ProgressBar, mut signals: Signals) -> anyhow::Result<(Manifest, Position)> {
+async fn receive(
+    mut stream: BackupStream,
+    dir: &Path,
+    mut progress: Progress,
+    mut signals: Signals,
+) -> anyhow::Result<(Manifest, Position)> {
     let (out, pieces) = channel(BACKUP_PIECES_MAX);
     let unpacking = tokio::task::spawn_blocking({
-        let (dir, bar) = (dir.to_owned(), bar.clone());
+        let dir = dir.to_owned();
         move || {
-            let manifest = unpack::unpack(pieces::Pieces::new(pieces), &dir, &bar)?;
+            let mut received = 0;
+            let unpacked = unpack::unpack(pieces::Pieces::new(pieces), &dir, &mut |step| match step {
+                unpack::Step::Total(bytes) => progress.set_total(Total::Bytes(bytes)),
+                unpack::Step::Received(bytes) => {
+                    received += bytes;
+                    progress.at(Amount { entries: 0, bytes: received });
+                }
+            });
+            progress.end(Amount { entries: 0, bytes: received });
+            let manifest = unpacked?;
             let position = open(&dir.join(FOLDER), &manifest)?;
             Ok::<_, Fatal>((manifest, position))
         }

@@ -7,14 +7,18 @@ use std::{
 };
 
 use clap::Args;
-use indicatif::{HumanBytes, ProgressBar};
+use indicatif::HumanBytes;
 use kvstore_storage::{BackupDir, CheckObserver, CheckProgress, Checked, Finding, check_database, check_embedded};
 
-use super::{bar, output};
+use super::{
+    output::{self, Answer},
+    progress::{Amount, Items, Progress, Shown, Total},
+};
 use crate::exit::{Exit, Fatal};
 
 const HELP: &str = "Exit codes: 0 sound; 2 wrong usage; 3 the directory can't be checked: in use, not ours, of a newer version; 4 damaged.\n\
-Each finding is a line on stdout: its place, its key with control characters escaped, and what is wrong.";
+Each finding is a line on stdout: its place, its key with control characters escaped, and what is wrong.\n\
+With -o json each is a line {\"finding\": {...}} or {\"note\": ...}, and the last line says what was read and how many findings there were.";
 
 /// Read everything in a data directory or a backup, and report damage
 ///
@@ -28,23 +32,39 @@ pub(super) struct Check {
     /// The data directory, if none is named before
     #[arg(long, env = "KVSTORE_DATA_DIR", value_name = "DIR", required_unless_present = "dir")]
     data_dir: Option<PathBuf>,
+
+    /// How progress is shown on stderr
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    progress: Shown,
+
+    #[command(flatten)]
+    answer: Answer,
 }
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let started = Instant::now();
         let dir = self.dir.or(self.data_dir).unwrap_or_default();
-        let mut observer = Observer { bar: bar::items(), findings: 0, failed: None };
+        let progress = Progress::start(self.progress, Items::Records, Total::Items(0), Amount::default());
+        let mut observer = Observer { progress, is_json: self.answer.is_json(), findings: 0, reached: Amount::default(), failed: None };
         let checked = if BackupDir::is_one(&dir) {
             backup(&dir, &mut observer)
         } else {
             Ok(check_embedded(&dir, &mut observer).map_err(Fatal::from)?)
         };
-        observer.bar.finish_and_clear();
+        observer.progress.end(observer.reached);
         if let Some(error) = observer.failed {
             return Err(error.into());
         }
         let Checked { items, bytes, position, .. } = checked?;
+        if observer.is_json {
+            let (directory, sound) = (dir.display().to_string(), observer.findings == 0);
+            output::print_line(&serde_json::json!({
+                "sound": sound, "directory": directory, "findings": observer.findings, "records": items, "bytes": bytes,
+                "seconds": started.elapsed().as_secs_f64(), "revision": position.map(|position| position.revision.0),
+            }))?;
+            return Ok(if sound { Exit::Ok } else { Exit::Damaged });
+        }
         let read = format!("{items} records, {}, in {:.1} s", HumanBytes(bytes), started.elapsed().as_secs_f64());
         let upto = position.map_or(String::new(), |position| format!(", up to revision {}", position.revision));
         let (dir, findings) = (dir.display(), observer.findings);
@@ -71,9 +91,13 @@ fn backup(dir: &Path, observer: &mut Observer) -> anyhow::Result<Checked> {
             return Ok(Checked::default());
         }
     };
-    let bar = bar::bytes(Some(backup.manifest().bytes()));
-    let faults = backup.verify(&mut |bytes| bar.inc(bytes));
-    bar.finish_and_clear();
+    observer.progress.begin(Items::Nothing, Total::Bytes(backup.manifest().bytes()));
+    let faults = backup.verify(&mut |bytes| {
+        observer.reached.bytes += bytes;
+        observer.progress.at(observer.reached);
+    });
+    observer.progress.begin(Items::Records, Total::Items(0));
+    observer.reached = Amount::default();
     for fault in faults {
         observer.finding(Finding { place: "the backup".into(), key: None, what: fault.to_string() });
     }
@@ -82,15 +106,17 @@ fn backup(dir: &Path, observer: &mut Observer) -> anyhow::Result<Checked> {
 
 /// Prints what is found when it is found.
 struct Observer {
-    bar: ProgressBar,
+    progress: Progress,
+    is_json: bool,
     findings: u64,
+    reached: Amount,
     /// Nobody takes what is printed.
     failed: Option<io::Error>,
 }
 
 impl Observer {
     fn line(&mut self, line: &str) {
-        if let Err(error) = self.bar.suspend(|| writeln!(io::stdout(), "{line}")) {
+        if let Err(error) = self.progress.teller().suspend(|| writeln!(io::stdout(), "{line}")) {
             self.failed.get_or_insert(error);
         }
     }
@@ -99,20 +125,25 @@ impl Observer {
 impl CheckObserver for Observer {
     fn finding(&mut self, Finding { place, key, what }: Finding) {
         self.findings += 1;
-        let key = key.map_or(String::new(), |key| format!(" \"{}\"", output::escape(&key)));
-        self.line(&format!("{}{key}: {}", output::escape(place.as_bytes()), output::escape(what.as_bytes())));
+        let (place, what) = (output::escape(place.as_bytes()), output::escape(what.as_bytes()));
+        let key = key.map(|key| output::escape(&key));
+        if self.is_json {
+            self.line(&serde_json::json!({"finding": {"place": place, "key": key, "what": what}}).to_string());
+            return;
+        }
+        let key = key.map_or(String::new(), |key| format!(" \"{key}\""));
+        self.line(&format!("{place}{key}: {what}"));
     }
 
     fn note(&mut self, note: String) {
-        self.line(&format!("note: {}", output::escape(note.as_bytes())));
+        let note = output::escape(note.as_bytes());
+        let line = if self.is_json { serde_json::json!({"note": note}).to_string() } else { format!("note: {note}") };
+        self.line(&line);
     }
 
     fn progress(&mut self, progress: CheckProgress) {
-        if self.bar.is_hidden() {
-            return;
-        }
-        self.bar.set_length(progress.items_expected.max(progress.items));
-        self.bar.set_position(progress.items);
-        self.bar.set_message(HumanBytes(progress.bytes).to_string());
+        self.reached = Amount { entries: progress.items, bytes: progress.bytes };
+        self.progress.set_total(Total::Items(progress.items_expected));
+        self.progress.at(self.reached);
     }
 }

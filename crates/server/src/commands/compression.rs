@@ -1,9 +1,10 @@
-//! Compressed files: gzip and zstd, read and written as streams. Which it is, the file's name says; of stdin, its first bytes.
+//! Compressed files: gzip and zstd, read as streams and written in parts that are whole by themselves. Which it is, the file's name
+//! says; of stdin, and of a file whose name says nothing, its first bytes.
 //!
 //! Input that ends in the middle, or is damaged, is an error with the file's own words, never a shorter file.
 
 use std::{
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::Path,
 };
 
@@ -30,9 +31,10 @@ pub(super) enum Compression {
 impl Compression {
     /// By the extension of a file's name.
     pub(super) fn of_path(path: &Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("gz") => Self::Gzip,
-            Some("zst") => Self::Zstd,
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        match extension.as_deref().and_then(|extension| extension.to_str()) {
+            Some("gz" | "gzip") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
             _ => Self::None,
         }
     }
@@ -55,14 +57,24 @@ impl Compression {
         })
     }
 
-    /// A writer whose bytes reach `inner` compressed.
-    pub(super) fn writer<W: Write>(self, inner: W) -> io::Result<Writer<W>> {
-        let inner = BufWriter::with_capacity(CHUNK_BYTES, inner);
-        Ok(match self {
-            Self::None => Writer::Plain(inner),
-            Self::Gzip => Writer::Gzip(GzEncoder::new(inner, flate2::Compression::new(GZIP_LEVEL))),
-            Self::Zstd => Writer::Zstd(ZstdWriter::new(inner)?),
-        })
+    /// A whole of its own: a gzip member or a zstd frame. Such that follow each other are one file, so it can be cut between them.
+    pub(super) fn pack(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::None => Ok(bytes.to_vec()),
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            Self::Zstd => {
+                let mut context = CCtx::create();
+                context.set_parameter(CParameter::CompressionLevel(ZSTD_LEVEL)).map_err(zstd_error)?;
+                context.set_parameter(CParameter::ChecksumFlag(true)).map_err(zstd_error)?;
+                let mut packed = Vec::with_capacity(zstd_safe::compress_bound(bytes.len()));
+                context.compress2(&mut packed, bytes).map_err(zstd_error)?;
+                Ok(packed)
+            }
+        }
     }
 }
 
@@ -130,96 +142,12 @@ fn zstd_error(code: usize) -> io::Error {
     damaged("zstd", &zstd_safe::get_error_name(code))
 }
 
-/// A writer that must be ended by [`Writer::finish`].
-pub(super) enum Writer<W: Write> {
-    Plain(BufWriter<W>),
-    Gzip(GzEncoder<BufWriter<W>>),
-    Zstd(ZstdWriter<BufWriter<W>>),
-}
-
-impl<W: Write> Writer<W> {
-    /// Writes the rest, and gives back what lies below.
-    pub(super) fn finish(self) -> io::Result<W> {
-        let inner = match self {
-            Self::Plain(inner) => inner,
-            Self::Gzip(encoder) => encoder.finish()?,
-            Self::Zstd(encoder) => encoder.finish()?,
-        };
-        inner.into_inner().map_err(io::IntoInnerError::into_error)
-    }
-}
-
-impl<W: Write> Write for Writer<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(inner) => inner.write(bytes),
-            Self::Gzip(encoder) => encoder.write(bytes),
-            Self::Zstd(encoder) => encoder.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(inner) => inner.flush(),
-            Self::Gzip(encoder) => encoder.flush(),
-            // A flush in the middle would only make the file larger.
-            Self::Zstd(_) => Ok(()),
-        }
-    }
-}
-
-pub(super) struct ZstdWriter<W> {
-    inner: W,
-    context: CCtx<'static>,
-    out: Vec<u8>,
-}
-
-impl<W: Write> ZstdWriter<W> {
-    fn new(inner: W) -> io::Result<Self> {
-        let mut context = CCtx::create();
-        context.set_parameter(CParameter::CompressionLevel(ZSTD_LEVEL)).map_err(zstd_error)?;
-        context.set_parameter(CParameter::ChecksumFlag(true)).map_err(zstd_error)?;
-        Ok(Self { inner, context, out: vec![0; CHUNK_BYTES] })
-    }
-
-    fn finish(mut self) -> io::Result<W> {
-        loop {
-            let mut target = OutBuffer::around(self.out.as_mut_slice());
-            let left = self.context.end_stream(&mut target).map_err(zstd_error)?;
-            let written = target.pos();
-            self.inner.write_all(self.out.get(..written).unwrap_or_default())?;
-            if left == 0 {
-                return Ok(self.inner);
-            }
-        }
-    }
-}
-
-impl<W: Write> Write for ZstdWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut source = InBuffer::around(bytes);
-        while source.pos() < bytes.len() {
-            let mut target = OutBuffer::around(self.out.as_mut_slice());
-            self.context.compress_stream(&mut target, &mut source).map_err(zstd_error)?;
-            let written = target.pos();
-            self.inner.write_all(self.out.get(..written).unwrap_or_default())?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn packed(how: Compression, bytes: &[u8]) -> Vec<u8> {
-        let mut writer = how.writer(Vec::new()).expect("a writer");
-        writer.write_all(bytes).expect("it is written");
-        writer.finish().expect("it is ended")
+        how.pack(bytes).expect("it is packed")
     }
 
     fn unpacked(how: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {

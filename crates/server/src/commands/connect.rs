@@ -7,7 +7,7 @@ use clap::Args;
 use kvstore_client::{Client, ClientError, WriteOutcome};
 use kvstore_types::{IdempotencyKey, Key};
 
-use crate::exit::Exit;
+use crate::{exit::Exit, told::Told};
 
 /// Which server, and as whom.
 #[derive(Debug, Args)]
@@ -57,7 +57,11 @@ pub(super) fn block_on_many(verb: impl Future<Output = anyhow::Result<Exit>>) ->
 
 /// An error with what to do next.
 pub(super) fn explain(error: ClientError) -> anyhow::Error {
-    let advice = match (&error, error.status()) {
+    Told::of(&error, format!("{:#}", advised(&error)))
+}
+
+fn advised(error: &ClientError) -> anyhow::Error {
+    let advice = match (error, error.status()) {
         (ClientError::Connect { .. }, _) => "start one with `kvstore serve`, or name another with --url or KVSTORE_URL",
         (_, Some(401 | 403)) => "give the server's token in KVSTORE_TOKEN",
         (ClientError::ConditionFailed { .. }, _) => "read the key again, and decide anew",
@@ -78,6 +82,9 @@ pub(super) fn explain_write(error: ClientError) -> anyhow::Error {
     let explained = explain(error);
     match outcome {
         WriteOutcome::NotApplied => explained,
-        WriteOutcome::Unknown => anyhow::anyhow!("{explained:#}; the write may have taken effect: read before you repeat it"),
+        WriteOutcome::Unknown => {
+            let text = format!("{explained:#}; the write may have taken effect: read before you repeat it");
+            Told::again(&explained, text)
+        }
     }
 }

@@ -14,6 +14,7 @@ mod connect;
 mod delete;
 mod doctor;
 mod export;
+mod frame;
 mod get;
 mod health;
 mod import;
@@ -26,6 +27,7 @@ mod progress;
 mod put;
 mod restore;
 mod serve;
+mod state_file;
 mod version;
 
 use clap::{ArgMatches, Parser, Subcommand};
@@ -61,6 +63,13 @@ enum Verb {
     Version(version::Version),
     Completions(completions::Completions),
     Man(man::Man),
+}
+
+/// Whether the answer was asked for as JSON: an error is then told as JSON too.
+pub(crate) fn wants_json(matches: &ArgMatches) -> bool {
+    let Some((_, verb)) = matches.subcommand() else { return false };
+    let form = verb.try_get_raw("output").ok().flatten().and_then(|mut forms| forms.next());
+    form.is_some_and(|form| form == "json") || verb.try_get_one::<bool>("json").is_ok_and(|json| json == Some(&true))
 }
 
 /// Does what was typed. `matches` knows how each value was given.

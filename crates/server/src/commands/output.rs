@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 /// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +60,13 @@ pub(super) fn print(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.flush()
+}
+
+/// A JSON document on stdout, in one line.
+pub(super) fn print_line(document: &impl Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_vec(document)?;
+    text.push(b'\n');
+    Ok(print(&text)?)
 }
 
 /// Bytes as text of one line: control characters can't reach the terminal, and bytes that are not UTF-8 are still told apart.

@@ -1,4 +1,5 @@
-//! How far a transfer is, on stderr: a bar for a person, a line of JSON a second for a program, and nothing where nobody looks.
+//! How far a long verb is, on stderr: a bar for a person (`frame.rs` says how it looks), a line of JSON a second for a program, and
+//! nothing where nobody looks.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -10,11 +11,15 @@ use std::{
 };
 
 use clap::ValueEnum;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+use super::frame;
 
 /// Between two lines for a program.
 const LINE_EVERY: Duration = Duration::from_secs(1);
+/// Between two frames for a person.
+const FRAME_EVERY: Duration = Duration::from_millis(100);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,8 +35,27 @@ pub(super) enum Shown {
 /// What was moved so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Amount {
+    /// Entries, or whatever [`Items`] says.
     pub(super) entries: u64,
     pub(super) bytes: u64,
+}
+
+/// What is counted beside bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Items {
+    Entries,
+    Records,
+    Nothing,
+}
+
+impl Items {
+    const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Entries => Some("entries"),
+            Self::Records => Some("records"),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// How much there is to move, as far as that is known: the time left is told from it.
@@ -43,25 +67,20 @@ pub(super) enum Total {
         about: u64,
         seen: Arc<AtomicU64>,
     },
+    /// As many items.
+    Items(u64),
     Unknown,
 }
 
 impl Total {
-    /// How many bytes or keys are done, and how many there are.
-    fn done(&self, amount: Amount) -> Option<(u64, u64)> {
+    /// How many bytes, keys or items are done, and how many there are.
+    pub(super) fn done(&self, amount: Amount) -> Option<(u64, u64)> {
         match self {
             Self::Bytes(bytes) => Some((amount.bytes, *bytes)),
             // The source may have grown, or have given a key twice.
             Self::Keys { about, seen } => Some((seen.load(Ordering::Relaxed).min(*about), *about)),
+            Self::Items(items) => Some((amount.entries, (*items).max(amount.entries))),
             Self::Unknown => None,
-        }
-    }
-
-    const fn form(&self) -> &'static str {
-        match self {
-            Self::Bytes(_) => "{bar:24} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {msg}  {eta} left",
-            Self::Keys { .. } => "{bar:24} {percent:>3} %  {human_pos}/{human_len} keys  {msg}  {eta} left",
-            Self::Unknown => "{spinner} {bytes}  {bytes_per_sec}  {msg}  {elapsed}",
         }
     }
 }
@@ -69,17 +88,23 @@ impl Total {
 /// A transfer's progress.
 pub(super) struct Progress {
     teller: Teller,
+    items: Items,
     total: Total,
     started: Instant,
     /// What was there when it started: a transfer that is resumed does not begin at nothing, but its rate does.
     before: Amount,
     last_line: Instant,
+    last_frame: Option<Instant>,
 }
 
+/// A line for a program. What it does not count it does not name.
 #[derive(Serialize)]
 struct Line<'a> {
     event: &'a str,
-    entries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_total: Option<u64>,
@@ -87,42 +112,66 @@ struct Line<'a> {
     keys: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records_total: Option<u64>,
     seconds: f64,
-    entries_per_second: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries_per_second: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records_per_second: Option<u64>,
     bytes_per_second: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_left: Option<u64>,
 }
 
 impl Progress {
-    pub(super) fn start(shown: Shown, total: Total, before: Amount) -> Self {
-        let done = total.done(before);
-        let bar = match (shown, done) {
-            (Shown::Auto, Some((_, all))) if io::stderr().is_terminal() => ProgressBar::new(all),
-            (Shown::Auto, None) if io::stderr().is_terminal() => ProgressBar::no_length(),
-            _ => ProgressBar::hidden(),
-        };
+    pub(super) fn start(shown: Shown, items: Items, total: Total, before: Amount) -> Self {
+        let bar = if shown == Shown::Auto && io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
         if !bar.is_hidden() {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        // The form is a constant: should it not parse, the plain bar is shown.
-        if let Ok(style) = ProgressStyle::with_template(total.form()) {
+        // The form is a constant: should it not parse, the plain bar is shown. A terminal that got narrower cuts the line off.
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
-        bar.set_position(done.map_or(before.bytes, |(done, _)| done));
-        bar.reset_eta();
         let now = Instant::now();
-        Self { teller: Teller { shown, bar }, total, started: now, before, last_line: now }
+        Self { teller: Teller { shown, bar }, items, total, started: now, before, last_line: now, last_frame: None }
     }
 
-    /// Takes note of what was moved. To be called at least once a second.
+    /// How much there is was found out, or turned out to be something else.
+    pub(super) fn set_total(&mut self, total: Total) {
+        self.total = total;
+    }
+
+    /// What came before is done, and something else begins.
+    pub(super) fn begin(&mut self, items: Items, total: Total) {
+        (self.items, self.total) = (items, total);
+        (self.started, self.before) = (Instant::now(), Amount::default());
+    }
+
+    /// Takes note of what was moved. To be called at least once a second, and as often as one likes.
     pub(super) fn at(&mut self, amount: Amount) {
-        let rate = per_second(amount.entries - self.before.entries, self.started.elapsed());
-        self.teller.bar.set_message(format!("{} entries  {}/s", HumanCount(amount.entries), HumanCount(rate)));
-        self.teller.bar.set_position(self.total.done(amount).map_or(amount.bytes, |(done, _)| done));
+        if !self.teller.bar.is_hidden() && self.last_frame.is_none_or(|last| last.elapsed() >= FRAME_EVERY) {
+            self.last_frame = Some(Instant::now());
+            let frame = self.frame(amount).line(frame::columns());
+            self.teller.bar.set_message(frame);
+        }
         if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             self.line("progress", amount);
+        }
+    }
+
+    fn frame(&self, amount: Amount) -> frame::Frame {
+        let took = self.started.elapsed();
+        frame::Frame {
+            items: self.items.name(),
+            amount,
+            items_per_second: per_second(amount.entries.saturating_sub(self.before.entries), took),
+            bytes_per_second: per_second(amount.bytes.saturating_sub(self.before.bytes), took),
+            total: self.total.clone(),
+            took,
+            seconds_left: self.seconds_left(amount, took),
         }
     }
 
@@ -141,30 +190,35 @@ impl Progress {
         if self.teller.shown != Shown::Json {
             return;
         }
-        let took = self.started.elapsed();
-        let bytes_per_second = per_second(amount.bytes.saturating_sub(self.before.bytes), took);
-        let (keys, keys_total) = match &self.total {
-            Total::Keys { .. } => self.total.done(amount).unzip(),
-            _ => (None, None),
-        };
+        let frame = self.frame(amount);
+        let done = self.total.done(amount);
+        let (keys, keys_total) = if let Total::Keys { .. } = self.total { done.unzip() } else { (None, None) };
+        let counted = |items: Items, number: u64| (self.items == items).then_some(number);
         self.teller.json(&Line {
             event,
-            entries: amount.entries,
+            entries: counted(Items::Entries, amount.entries),
+            records: counted(Items::Records, amount.entries),
             bytes: amount.bytes,
             bytes_total: if let Total::Bytes(bytes) = self.total { Some(bytes) } else { None },
             keys,
             keys_total,
-            seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
-            entries_per_second: per_second(amount.entries.saturating_sub(self.before.entries), took),
-            bytes_per_second,
-            seconds_left: self.seconds_left(amount, took),
+            records_total: if let (Items::Records, Total::Items(_)) = (self.items, &self.total) { done.map(|(_, all)| all) } else { None },
+            seconds: (frame.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            entries_per_second: counted(Items::Entries, frame.items_per_second),
+            records_per_second: counted(Items::Records, frame.items_per_second),
+            bytes_per_second: frame.bytes_per_second,
+            seconds_left: frame.seconds_left,
         });
     }
 
     /// At the rate so far; nothing where no total is known, or nothing was moved yet.
     fn seconds_left(&self, amount: Amount, took: Duration) -> Option<u64> {
         let (done, all) = self.total.done(amount)?;
-        let before = if let Total::Bytes(_) = self.total { self.before.bytes } else { 0 };
+        let before = match self.total {
+            Total::Bytes(_) => self.before.bytes,
+            Total::Items(_) => self.before.entries,
+            Total::Keys { .. } | Total::Unknown => 0,
+        };
         let rate = per_second(done.saturating_sub(before), took);
         (rate > 0).then(|| all.saturating_sub(done).div_ceil(rate))
     }
@@ -195,6 +249,11 @@ impl Teller {
             // Nothing is left to do if stderr is closed.
             self.bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
         }
+    }
+
+    /// Does something on the terminal while the bar is away.
+    pub(super) fn suspend<T>(&self, what: impl FnOnce() -> T) -> T {
+        self.bar.suspend(what)
     }
 
     fn json(&self, line: &impl Serialize) {

@@ -1,9 +1,13 @@
 //! `kvstore export`: what it writes, where, and how it goes on after it broke off.
 
+use base64::Engine;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::running::{Server, expect_exit, text};
+use crate::{
+    backup::on_a_small_disk,
+    running::{Server, expect_exit, run, text},
+};
 
 /// A server with as many entries, of texts and of bytes.
 fn server(entries: usize) -> (Server, TempDir) {
@@ -97,33 +101,119 @@ fn large_values_take_the_pages_that_they_need() {
     server.stop();
 }
 
-#[test]
-fn a_file_that_broke_off_is_gone_on_with_after_its_last_whole_line() {
-    let (server, dir) = server(5_000);
-    for metadata in [&[][..], &["--with-metadata"]] {
-        let whole = expect_exit(&server.client(&[&["export"], metadata].concat(), b""), 0);
-        let file = dir.path().join("part");
-        let path = file.to_str().expect("UTF-8");
-        for cut in [0, 1, 40, whole.len() / 3, whole.len() / 2 + 7, whole.len() - 1, whole.len()] {
-            std::fs::write(&file, &whole.as_bytes()[..cut]).expect("a file");
-            let output = server.client(&[&["export", path, "--resume"], metadata].concat(), b"");
-            expect_exit(&output, 0);
-            assert!(std::fs::read_to_string(&file).expect("the file") == whole, "cut at {cut}: the file differs from a whole export");
-        }
-        // It is not gone on with in another form, and not replaced unless that is said.
-        let other: &[&str] = if metadata.is_empty() { &["--with-metadata"] } else { &[] };
-        let output = server.client(&[&["export", path, "--resume"], other].concat(), b"");
-        expect_exit(&output, 2);
-        assert!(text(&output.stderr).contains("metadata"), "{}", text(&output.stderr));
-        let output = server.client(&["export", path], b"");
-        expect_exit(&output, 2);
-        assert!(text(&output.stderr).contains("--resume") && text(&output.stderr).contains("--force"), "{}", text(&output.stderr));
-        expect_exit(&server.client(&[&["export", path, "--force"], metadata].concat(), b""), 0);
+/// A server whose entries don't go onto the small disk, compressed or not.
+fn large_server(dir: &TempDir) -> Server {
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let mut noise = vec![0; 600];
+    let mut lines = String::new();
+    for n in 0..12_000 {
+        getrandom::fill(&mut noise).expect("random bytes");
+        let value = base64::engine::general_purpose::STANDARD.encode(&noise);
+        lines.push_str(&format!("{{\"key\":\"k{n:05}\",\"value\":\"{value}\"}}\n"));
     }
-    let packed = dir.path().join("part.zst");
-    let output = server.client(&["export", packed.to_str().expect("UTF-8"), "--resume"], b"");
-    expect_exit(&output, 2);
-    assert!(text(&output.stderr).contains("compressed"), "{}", text(&output.stderr));
+    expect_exit(&server.client(&["import", "-"], lines.as_bytes()), 0);
+    server
+}
+
+/// Runs a shell in a file system of 4 MiB that `disk` is the place of and `$K` the binary.
+fn on_the_small_disk(dir: &TempDir, server: &Server, script: &str) -> std::process::Output {
+    let disk = dir.path().join("disk");
+    std::fs::create_dir_all(&disk).expect("a directory");
+    let line = format!("cd '{}' && {{ K='{}'; {script}\n}}", disk.display(), env!("CARGO_BIN_EXE_kvstore"));
+    run(on_a_small_disk(&disk, &line, &server.url), b"")
+}
+
+/// The counts were of what had been handed over, not of what was in the file; a part had the name of a whole file; and no advice led on
+/// where the file was compressed.
+#[test]
+fn an_export_to_a_full_disk_counts_what_is_there_and_can_be_gone_on_with() {
+    let dir = TempDir::new().expect("a directory");
+    let server = large_server(&dir);
+    let lines = expect_exit(&server.client(&["export"], b""), 0);
+    for name in ["all.ndjson", "all.ndjson.gz", "all.ndjson.zst"] {
+        let outside = dir.path().join(name);
+        let script = format!(
+            "$K export {name}; echo code $?; ls -A; $K import --dry-run - <{name}.part; $K export {name}; echo code $?; \
+             mount -o remount,size=64m \"$PWD\"; printf torn >>{name}.part; \
+             $K export {name} --resume; echo code $?; ls -A; cp {name} '{}'",
+            outside.display()
+        );
+        let output = on_the_small_disk(&dir, &server, &script);
+        let (said, told) = (expect_exit(&output, 0), text(&output.stderr));
+        let counted = told.split_once("the export stopped after ").and_then(|(_, rest)| rest.split(' ').next()).expect("a count");
+        assert!((1_000..12_000).contains(&counted.parse::<usize>().expect("a number")), "{told}");
+        let expected = format!(
+            "code 2\n{name}.export-state\n{name}.part\n{counted} read: {counted} would be stored, 0 had expired, 0 can't be stored\n\
+             code 2\n12000 entries exported\ncode 0\n{name}\n"
+        );
+        assert_eq!(said, expected, "{told}");
+        assert!(told.contains("No space left on device") && told.contains("--resume") && told.contains("make room"), "{told}");
+        assert!(told.contains("broke off, and ") && told.contains("going on after the key \"k"), "{told}");
+        let other = Server::start(&dir.path().join(format!("other-{name}")), &[]);
+        expect_exit(&other.client(&["import", outside.to_str().expect("UTF-8")], b""), 0);
+        assert!(expect_exit(&other.client(&["export"], b""), 0) == lines, "{name} differs from an export that did not break off");
+        other.stop();
+    }
+    server.stop();
+}
+
+/// Lines of one prefix followed those of another, and the file said nothing of it.
+#[test]
+fn an_export_is_not_gone_on_with_as_another_one() {
+    let dir = TempDir::new().expect("a directory");
+    let server = large_server(&dir);
+    let script = "$K export all --prefix k; before=$(cksum <all.part); for other in '--prefix k01' '--prefix k --start k00001' '--prefix k --end k1' \
+        '--prefix k --with-metadata' '--prefix k --url http://localhost:1' ''; do $K export all --resume $other; echo code $?; done; \
+        [ \"$before\" = \"$(cksum <all.part)\" ] && ls -A; rm all.export-state; $K export all --prefix k --resume; echo code $?";
+    // The server goes by a second name.
+    let script = script.replace("http://localhost:1", &server.url.replace("127.0.0.1", "localhost"));
+    let output = on_the_small_disk(&dir, &server, &script);
+    let told = text(&output.stderr);
+    assert_eq!(expect_exit(&output, 0), format!("{}all.export-state\nall.part\ncode 2\n", "code 2\n".repeat(6)), "{told}");
+    let url = &server.url;
+    for other in [
+        format!(
+            "was of {url} --prefix \"k\", and this one is of {url} --prefix \"k01\"; go on with what it was, or begin again with --force"
+        ),
+        format!("this one is of {url} --prefix \"k\" --start \"k00001\""),
+        format!("this one is of {url} --prefix \"k\" --end \"k1\""),
+        format!("this one is of {url} --prefix \"k\" --with-metadata"),
+        format!("this one is of {url};"),
+        "there is no ".to_owned(),
+    ] {
+        assert!(told.contains(&other), "{other} is missing in {told}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_file_is_replaced_once_the_new_one_is_whole() {
+    let dir = TempDir::new().expect("a directory");
+    let server = large_server(&dir);
+    let script = "echo old >all; chmod 600 all; $K export all; echo code $?; $K export all --resume; echo code $?; \
+        $K export all --force; echo code $?; cat all; mount -o remount,size=64m \"$PWD\"; \
+        $K export all --resume; echo code $?; ls -A; wc -l <all; stat -c %a all; \
+        $K export all --force --prefix k0000; cat all | wc -l; mkdir folder; $K export folder --force; echo code $?";
+    let output = on_the_small_disk(&dir, &server, script);
+    let told = text(&output.stderr);
+    let expected = "code 2\ncode 2\ncode 2\nold\n12000 entries exported\ncode 0\nall\n12000\n600\n10 entries exported\n10\ncode 2\n";
+    assert_eq!(expect_exit(&output, 0), expected, "{told}");
+    assert!(told.contains("is there already; replace it with --force") && told.contains("is a directory"), "{told}");
+    assert!(told.contains("broke off, and it is there; replace it with --force in place of --resume"), "{told}");
+    server.stop();
+}
+
+#[test]
+fn an_export_of_nothing_is_a_whole_file_of_its_kind() {
+    let (server, dir) = server(3);
+    for name in ["none", "none.gz", "none.zst"] {
+        let file = dir.path().join(name);
+        let path = file.to_str().expect("UTF-8");
+        let output = server.client(&["export", path, "--prefix", "nobody", "--resume"], b"");
+        assert_eq!(expect_exit(&output, 0), "0 entries exported\n");
+        assert!(text(&output.stderr).contains("beginning at its start"), "{}", text(&output.stderr));
+        assert_eq!(expect_exit(&server.client(&["import", path], b""), 0), "0 entries stored\n");
+    }
     server.stop();
 }
 

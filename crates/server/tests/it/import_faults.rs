@@ -127,10 +127,63 @@ fn a_line_of_a_hundred_megabytes_is_refused_in_bounded_memory() {
         let peak_kib: u64 = watcher.join().expect("memory is watched");
         expect_exit(&output, code);
         let said = text(&output.stderr);
-        assert!(said.contains("line 3: it is longer than 67108864 bytes"), "{said}");
+        assert!(said.contains("line 3: it is longer than 67108864 bytes") && said.contains("--max-body-bytes allow it"), "{said}");
         assert!((1..100 << 10).contains(&peak_kib), "{arguments:?} took {peak_kib} KiB");
     }
     assert_eq!(keys(&server), "a\nafter\nb\n");
+    server.stop();
+}
+
+/// The advice was a command without the URL, and with a file's name that a shell takes apart; and it met the same line again.
+#[test]
+fn advice_after_a_bad_line_leads_on() {
+    let (server, dir) = server();
+    let file = dir.path().join("my file.ndjson");
+    let path = file.to_str().expect("UTF-8");
+    std::fs::write(&file, format!("{GOOD}x\n{{\"key\":\"c\",\"value\":\"3\"}}\n")).expect("a file");
+    let import = |more: &[&str]| run(kvstore(&[&["import", path, "--url", &server.url], more].concat()), b"");
+    for more in [&[][..], &["--resume"]] {
+        let output = import(more);
+        expect_exit(&output, 2);
+        let said = text(&output.stderr);
+        assert!(said.contains("line 3: it is not an item") && said.contains("; mend it, or pass over what"), "{said}");
+        assert!(said.contains("--skip-invalid") && said.contains("go on with the same command with --resume"), "{said}");
+    }
+    assert_eq!(expect_exit(&import(&["--resume", "--skip-invalid"]), 0), "3 entries stored, 1 skipped\n");
+    server.stop();
+}
+
+/// "1 would be stored" was said of a value that no server takes as it comes.
+#[test]
+fn a_dry_run_says_which_value_a_server_may_refuse() {
+    let line = format!("{{\"key\":\"large\",\"value\":\"{}\"}}\n", "v".repeat(17_000_000));
+    let output = run(kvstore(&["import", "--dry-run", "-"]), format!("{GOOD}{line}{GOOD}").as_bytes());
+    assert_eq!(expect_exit(&output, 0), "5 read: 5 would be stored, 0 had expired, 0 can't be stored\n");
+    let said = text(&output.stderr);
+    assert!(said.starts_with("line 3: it has 17000026 bytes") && said.contains("16777216 unless its --max-value-bytes"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_mark_before_the_first_line_and_a_name_that_hides_the_compression_are_no_faults() {
+    let (server, dir) = server();
+    let marked = format!("\u{feff}{GOOD}");
+    let gzip = packed("gzip", marked.as_bytes());
+    expect_exit(&server.client(&["import", "-"], GOOD.as_bytes()), 0);
+    let exported = dir.path().join("all.ZSTD");
+    expect_exit(&server.client(&["export", exported.to_str().expect("UTF-8")], b""), 0);
+    let zstd = std::fs::read(&exported).expect("the export");
+    assert!(zstd.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "it is not compressed");
+    for (name, bytes) in [("marked", marked.as_bytes()), ("a.GZ", &gzip), ("b.ndjson", &gzip), ("c.zstd", &zstd), ("d", &zstd)] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, bytes).expect("a file");
+        let output = server.client(&["import", file.to_str().expect("UTF-8")], b"");
+        assert_eq!(expect_exit(&output, 0), "2 entries stored\n", "{name}");
+    }
+    assert_eq!(keys(&server), "a\nb\n");
+    // In the middle it is a fault.
+    let output = server.client(&["import", "-"], format!("{GOOD}{marked}").as_bytes());
+    expect_exit(&output, 2);
     server.stop();
 }
 

@@ -1,6 +1,7 @@
 //! The binary as a user meets it, and the rules of the tree that no compiler checks.
 
 mod backup;
+mod bars;
 mod bench;
 mod browser;
 mod cache;
@@ -21,6 +22,7 @@ mod operations;
 mod overload;
 mod pooler;
 mod postgres;
+mod programs;
 mod proxied;
 mod readme;
 mod restore;

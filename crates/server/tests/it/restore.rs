@@ -119,6 +119,51 @@ fn a_damaged_backup_is_refused_and_the_file_is_named() {
     assert!(said.contains("kvstore-backup.json") && said.contains("checksum"), "{said}");
 }
 
+/// It was said that a file is missing, which led to no idea of what had happened.
+#[test]
+fn files_of_another_store_are_said_to_be_that() {
+    let (dir, server, copy) = backed_up();
+    server.stop();
+    let other = Server::start(&dir.path().join("other"), &[]);
+    let other_copy = dir.path().join("other-copy");
+    expect_exit(&other.client(&["put", "of the other", "v"], b""), 0);
+    expect_exit(&other.client(&["backup", other_copy.to_str().expect("UTF-8")], b""), 0);
+    other.stop();
+    for (own, foreign) in [(&copy, &other_copy), (&other_copy, &copy)] {
+        let with = |name: &str| {
+            after(own, 4, |backup| {
+                let (place, from) = (backup.join(name), foreign.join(name));
+                let moved = std::process::Command::new("bash")
+                    .args(["-c", "rm -r \"$1\" && cp -r \"$2\" \"$1\"", "-"])
+                    .args([&place, &from])
+                    .status();
+                assert!(moved.expect("bash runs").success());
+            })
+        };
+        let said = with("db");
+        assert!(said.contains("is of another backup, perhaps of another store; this one is of the store "), "{said}");
+        let said = with("kvstore-backup.json");
+        assert!(said.contains("checksum") && said.contains("it was changed, or is another backup's"), "{said}");
+    }
+}
+
+/// The files of a server and of a backup are theirs: what lies among them is taken for damage, or removed.
+#[test]
+fn nothing_is_backed_up_or_restored_into_a_data_directory_or_a_backup() {
+    let (dir, server, copy) = backed_up();
+    let data = dir.path().join("data");
+    for (place, what) in [(data.join("copy"), "lies in the data directory"), (copy.join("deep/copy"), "lies in the backup")] {
+        let before = (names(&data), names(&copy));
+        let output = server.client(&["backup", place.to_str().expect("UTF-8")], b"");
+        expect_exit(&output, 3);
+        let said = text(&output.stderr);
+        assert!(said.contains(what) && said.contains("name a directory elsewhere"), "{said}");
+        assert!(refused(&copy, &place, 3).contains(what));
+        assert_eq!((names(&data), names(&copy)), before, "something was made");
+    }
+    server.stop();
+}
+
 #[test]
 fn what_is_no_backup_or_a_newer_one_is_refused() {
     let (dir, server, copy) = backed_up();

@@ -6,20 +6,25 @@ use std::{
     path::Path,
 };
 
-use indicatif::ProgressBar;
 use kvstore_types::{
     backup::{BackupFormatError, FOLDER, MANIFEST, Manifest, SUMS, Summing, Sums},
     limits::{BACKUP_LIST_BYTES_MAX, BACKUP_PIECE_BYTES},
 };
 use tar::{Archive, Entries, Entry};
 
-use crate::{
-    commands::bar,
-    exit::{Exit, Fatal},
-};
+use crate::exit::{Exit, Fatal};
+
+/// What becomes known on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The bytes of all files.
+    Total(u64),
+    /// Bytes that were written.
+    Received(u64),
+}
 
 /// Unpacks an archive into a directory that is there and empty.
-pub(super) fn unpack(archive: impl Read, dir: &Path, bar: &ProgressBar) -> Result<Manifest, Fatal> {
+pub(super) fn unpack(archive: impl Read, dir: &Path, tell: &mut dyn FnMut(Step)) -> Result<Manifest, Fatal> {
     let mut archive = Archive::new(archive);
     // Without extended headers, whose length only the sender bounds: no backup has one.
     let entries = archive.entries().map_err(broken_off)?.raw(true);
@@ -29,11 +34,11 @@ pub(super) fn unpack(archive: impl Read, dir: &Path, bar: &ProgressBar) -> Resul
         BackupFormatError::Damaged(_) => damaged(error.to_string()),
         error => Fatal::new(Exit::DataDir, format!("what the server sends can't be used: {error}")),
     })?;
-    bar::set_total(bar, manifest.bytes());
+    tell(Step::Total(manifest.bytes()));
     let folder = dir.join(FOLDER);
     fs::create_dir(&folder).map_err(|error| unwritable(&folder, &error))?;
     for file in &manifest.files {
-        unpacking.file(&file.path(), file.bytes, bar)?;
+        unpacking.file(&file.path(), file.bytes, tell)?;
     }
     let received = unpacking.sums.clone();
     let sent = Sums::parse(&unpacking.list(SUMS)?).map_err(|error| damaged(error.to_string()))?;
@@ -85,7 +90,7 @@ impl<'a, R: Read> Unpacking<'a, R> {
         Ok(bytes)
     }
 
-    fn file(&mut self, path: &str, bytes: u64, bar: &ProgressBar) -> Result<(), Fatal> {
+    fn file(&mut self, path: &str, bytes: u64, tell: &mut dyn FnMut(Step)) -> Result<(), Fatal> {
         let mut entry = self.next(path)?;
         if entry.size() != bytes {
             return Err(damaged(format!("{path} comes with {} bytes, not {bytes}", entry.size())));
@@ -103,7 +108,7 @@ impl<'a, R: Read> Unpacking<'a, R> {
             let part = piece.get(..length).unwrap_or_default();
             summing.update(part);
             file.write_all(part).map_err(failed)?;
-            bar.inc(length as u64);
+            tell(Step::Received(length as u64));
         }
         self.sums.add(path, summing.finish());
         // One file after the other: a sync of all at the end would keep the disk from everybody else.
@@ -139,7 +144,7 @@ mod tests {
             header.set_cksum();
             let endless = header.as_bytes().chain(io::repeat(b'a'));
             let dir = tempfile::TempDir::new().expect("a directory");
-            let error = unpack(endless, dir.path(), &ProgressBar::hidden()).expect_err("refused");
+            let error = unpack(endless, dir.path(), &mut |_| {}).expect_err("refused");
             assert!(error.to_string().contains("came where"), "{kind:?}: {error}");
         }
     }

@@ -1,21 +1,22 @@
 //! The sink of an export: makes lines of the entries of a page and writes them, on a thread that may wait for the disk.
+//!
+//! It writes in pieces that are whole: each ends with a line, and with a gzip member or a zstd frame where the file is compressed. What
+//! counts as written is whole pieces, so that a file can be cut behind the last one and gone on with.
 
 use std::{
     fs::File,
     io::{self, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use anyhow::Context;
-use kvstore_client::RawPage;
+use kvstore_client::{ClientError, PageEntry, PageValue, RawPage};
+use kvstore_types::Key;
+use parking_lot::Mutex;
 
-use super::super::{
-    compression::{Compression, Writer},
-    connect::explain,
-    progress::Amount,
+use super::{
+    super::{compression::Compression, connect::explain},
+    state::Reached,
 };
 
 /// What a line holds of an entry.
@@ -34,104 +35,108 @@ pub(super) enum Target {
     Nothing,
 }
 
-impl Write for Target {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Target {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::File(file) => file.write(bytes),
-            Self::Stdout(stdout) => stdout.write(bytes),
-            Self::Nothing => Ok(bytes.len()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.flush(),
-            Self::Stdout(stdout) => stdout.flush(),
+            Self::File(file) => file.write_all(bytes),
+            Self::Stdout(stdout) => stdout.write_all(bytes),
             Self::Nothing => Ok(()),
         }
     }
 }
 
-/// How much was written.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    entries: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Written {
-    pub(super) fn amount(&self) -> Amount {
-        Amount { entries: self.entries.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
-    }
-}
-
 /// Lines are written when there are so many bytes of them.
-const LINES_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 256 << 10;
+/// Where they are compressed, more of them make smaller files.
+const PACKED_PIECE_BYTES: usize = 1 << 20;
 
 /// Writes pages.
 pub(super) struct Sink {
-    writer: Writer<Target>,
+    target: Target,
+    compression: Compression,
     form: Form,
-    written: Arc<Written>,
-    /// Lines that are not written yet.
+    reached: Arc<Mutex<Reached>>,
+    /// Lines that are not written yet, and how many they are.
     lines: Vec<u8>,
+    count: u64,
 }
 
 impl Sink {
-    pub(super) fn start(target: Target, compression: Compression, form: Form) -> io::Result<Self> {
-        Ok(Self { writer: compression.writer(target)?, form, written: Arc::default(), lines: Vec::new() })
-    }
-
-    pub(super) fn written(&self) -> Arc<Written> {
-        Arc::clone(&self.written)
+    /// `reached` is how far the target is already, and is brought on with each piece.
+    pub(super) fn new(target: Target, compression: Compression, form: Form, reached: Arc<Mutex<Reached>>) -> Self {
+        Self { target, compression, form, reached, lines: Vec::new(), count: 0 }
     }
 
     /// Writes a page's entries.
     pub(super) fn write(mut self, page: &RawPage) -> anyhow::Result<Self> {
-        let entries = match self.form {
+        match self.form {
             Form::Entries => {
                 let entries = page.entries().map_err(explain)?;
-                for entry in entries.iter() {
-                    self.lines.extend_from_slice(entry.json().as_bytes());
-                    self.end_line()?;
-                }
-                entries.len()
+                let write = |entry: &PageEntry<'_>, lines: &mut Vec<u8>| lines.extend_from_slice(entry.json().as_bytes());
+                self.take(entries.iter(), write, PageEntry::key)?;
             }
             Form::Values => {
                 let values = page.values().map_err(explain)?;
-                for value in values.iter() {
-                    value.write(&mut self.lines);
-                    self.end_line()?;
-                }
-                values.len()
+                self.take(values.iter(), PageValue::write, PageValue::key)?;
             }
-        };
-        self.write_lines()?;
-        self.written.entries.fetch_add(entries as u64, Ordering::Relaxed);
+        }
         Ok(self)
     }
 
-    fn end_line(&mut self) -> anyhow::Result<()> {
-        self.lines.push(b'\n');
-        if self.lines.len() >= LINES_BYTES { self.write_lines() } else { Ok(()) }
+    fn take<T>(
+        &mut self,
+        items: impl Iterator<Item = T>,
+        write: impl Fn(&T, &mut Vec<u8>),
+        key: impl Fn(&T) -> Result<Key, ClientError>,
+    ) -> anyhow::Result<()> {
+        let piece_bytes = if self.compression == Compression::None { PIECE_BYTES } else { PACKED_PIECE_BYTES };
+        let mut last = None;
+        for item in items {
+            write(&item, &mut self.lines);
+            self.lines.push(b'\n');
+            self.count += 1;
+            last = if self.lines.len() < piece_bytes {
+                Some(item)
+            } else {
+                self.write_piece(&key(&item).map_err(explain)?)?;
+                None
+            };
+        }
+        last.map_or(Ok(()), |item| self.write_piece(&key(&item).map_err(explain)?))
     }
 
-    fn write_lines(&mut self) -> anyhow::Result<()> {
-        self.writer.write_all(&self.lines).context(CANT_WRITE)?;
-        self.written.bytes.fetch_add(self.lines.len() as u64, Ordering::Relaxed);
+    /// Writes the lines that there are. The last one has this key.
+    fn write_piece(&mut self, last_key: &Key) -> anyhow::Result<()> {
+        let written = match self.compression {
+            Compression::None => self.target.write_all(&self.lines).map(|()| self.lines.len()),
+            packs => packs.pack(&self.lines).and_then(|packed| self.target.write_all(&packed).map(|()| packed.len())),
+        };
+        let file_bytes = written.context(CANT_WRITE)? as u64;
+        let mut reached = self.reached.lock();
+        reached.entries += self.count;
+        reached.bytes += self.lines.len() as u64;
+        reached.file_bytes += file_bytes;
+        reached.last_key = Some(last_key.as_str().to_owned());
         self.lines.clear();
+        self.count = 0;
         Ok(())
     }
 
     /// Brings everything to the disk.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
-        match self.writer.finish().context(CANT_WRITE)? {
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        if self.reached.lock().file_bytes == 0 && self.compression != Compression::None {
+            // An empty file would be no compressed file.
+            let empty = self.compression.pack(b"").and_then(|packed| self.target.write_all(&packed).map(|()| packed.len()));
+            self.reached.lock().file_bytes = empty.context(CANT_WRITE)? as u64;
+        }
+        match self.target {
             Target::File(file) => match file.sync_all() {
                 // A device or a pipe has nothing to bring anywhere.
                 Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error).context(CANT_WRITE),
                 _ => Ok(()),
             },
-            mut other => other.flush().context(CANT_WRITE),
+            Target::Stdout(mut stdout) => stdout.flush().context(CANT_WRITE),
+            Target::Nothing => Ok(()),
         }
     }
 }

@@ -188,7 +188,7 @@ impl Batcher {
             Becomes::Fault(reason) if self.stops_at_faults() => {
                 // All before the bad line is stored, so that the rest can be imported from there.
                 self.flush()?;
-                anyhow::bail!("{} {line}: {reason}", self.unit);
+                anyhow::bail!("{} {line}: {reason}; mend it, or pass over what can't be stored with --skip-invalid", self.unit);
             }
             Becomes::Fault(reason) => {
                 self.totals.skipped += 1;

@@ -44,8 +44,13 @@ impl Input {
         let metadata = file.metadata().with_context(named)?;
         ensure!(!metadata.is_dir(), "{} is a directory; name a file of JSON lines", path.display());
         let bytes = metadata.is_file().then_some(metadata.len());
-        let file = BufReader::with_capacity(BUFFER_BYTES, Counted { inner: file, read: Arc::clone(&read) });
-        let reader = match Compression::of_path(path) {
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, Counted { inner: file, read: Arc::clone(&read) });
+        // A file that is compressed under another name is found by its first bytes.
+        let compression = match Compression::of_path(path) {
+            Compression::None => Compression::of_bytes(file.fill_buf().with_context(named)?),
+            named => named,
+        };
+        let reader = match compression {
             Compression::None if bytes.is_some() => Reader::File(file),
             compression => Reader::Stream(compression.reader(Box::new(file))?),
         };

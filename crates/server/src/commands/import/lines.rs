@@ -27,9 +27,10 @@ pub(super) fn read(input: &mut Input, lines: impl Fn() -> Lines, batcher: &mut B
         let becomes = match read {
             Ok(Got::End) => return Ok(()),
             Ok(Got::TooLong) => Becomes::Fault(format!(
-                "it is longer than {IMPORT_LINE_BYTES_MAX} bytes, more than a server takes; store such a value with `kvstore put --file`"
+                "it is longer than {IMPORT_LINE_BYTES_MAX} bytes, more than an import takes; store such a value with `kvstore put KEY --file FILE`, \
+                 on a server whose --max-value-bytes and --max-body-bytes allow it"
             )),
-            Ok(Got::Line) => becomes(&line, lines(), &mut json),
+            Ok(Got::Line) => becomes(without_mark(&line, number), lines(), &mut json),
             Err(error) => {
                 // What came before is whole, and is stored.
                 batcher.flush()?;
@@ -58,6 +59,12 @@ fn becomes<'a>(line: &[u8], lines: Lines, json: &'a mut Vec<u8>) -> Becomes<'a> 
         Err(error) if line.ends_with(b"\n") => Becomes::Fault(error.to_string()),
         Err(error) => Becomes::Fault(format!("{error}; it is the last line and has no line break: the input may be cut off")),
     }
+}
+
+/// The line without the mark that some programs put before the first one to say that it is UTF-8.
+fn without_mark(line: &[u8], number: u64) -> &[u8] {
+    let marked = (number == 1).then(|| line.strip_prefix("\u{feff}".as_bytes())).flatten();
+    marked.unwrap_or(line)
 }
 
 enum Got {

@@ -34,20 +34,21 @@ use self::{
     foreign::Format,
     input::Input,
     pump::{Ending, Pump},
-    state::{State, StateFile},
+    state::State,
 };
 use super::{
     connect::{Server, check},
     outage::{Outage, Patience},
-    output,
-    progress::{Amount, Progress, Shown, Total},
+    output::{self, Answer},
+    progress::{Amount, Items, Progress, Shown, Total},
+    state_file::StateFile,
 };
-use crate::exit::Exit;
+use crate::{exit::Exit, told::Told};
 
 /// Store entries from lines of JSON, as `export` writes them
 ///
 /// Each line is an object with "key" and "value", and may have "encoding": "base64", and "ttl" in seconds or "expires_at". Of two
-/// lines with the same key, the later one wins. Files named *.gz and *.zst are decompressed; so is stdin, if it is compressed.
+/// lines with the same key, the later one wins. What is compressed with gzip or zstd is decompressed, by its name or its first bytes.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file; `-` reads from stdin
@@ -87,6 +88,9 @@ pub(super) struct Import {
     progress: Shown,
 
     #[command(flatten)]
+    answer: Answer,
+
+    #[command(flatten)]
     patience: Patience,
 
     #[command(flatten)]
@@ -105,7 +109,7 @@ impl Import {
         if self.dry_run {
             let batcher = Batcher::new(to, OnFault::Skip, !self.with_metadata, reading(&read));
             source.start(self.with_metadata, batcher)?;
-            return dry_run::run(from, self.progress, total).await;
+            return dry_run::run(from, self.progress, total, &self.answer).await;
         }
         let client = self.server.client()?;
         check(&client).await?;
@@ -116,16 +120,16 @@ impl Import {
         }
         let on_fault = if self.skip_invalid { OnFault::Skip } else { OnFault::Stop };
         let before = Amount { entries: state.totals().entries, bytes: read.load(Ordering::Relaxed) };
-        let progress = Progress::start(self.progress, total, before);
+        let progress = Progress::start(self.progress, Items::Entries, total, before);
         if resumed {
             progress.teller().say(&format!("going on after line {}", state.read().lines));
         } else if self.resume {
             progress.teller().say("no import of this input broke off: beginning at its start");
-        } else if file.as_ref().is_some_and(|file| matches!(file.load(), Ok(Some(_)))) {
+        } else if file.as_ref().is_some_and(|file| matches!(State::load(file), Ok(Some(_)))) {
             progress.teller().say("an import of this input broke off earlier; this one begins at its start (--resume would have gone on)");
         }
         if let Some(beside) = file.as_ref().filter(|_| self.state.is_none())
-            && let Err(error) = beside.save(&state)
+            && let Err(error) = state.save(beside)
         {
             progress.teller().say(&format!("{error:#}; until then an import that breaks off begins again"));
             file = None;
@@ -151,7 +155,7 @@ impl Import {
     fn state_file(&self, is_file: bool) -> Option<StateFile> {
         match (&self.state, &self.file) {
             (Some(path), _) => Some(StateFile::at(path.clone())),
-            (None, Some(file)) if self.is_resumable() && is_file => Some(StateFile::beside(file)),
+            (None, Some(file)) if self.is_resumable() && is_file => Some(state::beside(file)),
             _ => None,
         }
     }
@@ -178,7 +182,7 @@ impl Import {
         }
         let file =
             file.context("an import from stdin keeps no state by itself; give --state FILE from the start, then --resume goes on")?;
-        match file.load()? {
+        match State::load(file)? {
             None => Ok((fresh, false)),
             Some(state) => {
                 state.check(server, self.with_metadata)?;
@@ -190,20 +194,22 @@ impl Import {
     fn conclude(&self, ending: anyhow::Result<Ending>, reached: &Totals, file: Option<&StateFile>) -> anyhow::Result<Exit> {
         let stored = reached.entries;
         let again = match file {
-            Some(_) if self.state.is_none() && !self.with_metadata && !self.skip_invalid => {
-                let file = self.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
-                format!("go on with `kvstore import --resume {file}`")
-            }
-            Some(_) => "go on with the same command and --resume".into(),
-            None => "importing again is safe".into(),
+            Some(_) => "go on with the same command with --resume",
+            None => "importing again is safe",
         };
-        let stopped = |error| anyhow!("{error:#}; the import stopped, {} stored; {again}", are(stored));
+        let stopped = |error| Told::again(&error, format!("{error:#}; the import stopped, {} stored; {again}", are(stored)));
         match ending.map_err(stopped)? {
             Ending::Done(totals) => {
                 if let Some(file) = file {
                     file.remove();
                 }
-                writeln!(io::stdout(), "{}", summary(&totals))?;
+                if self.answer.is_json() {
+                    let Totals { lines, entries, skipped, expired } = totals;
+                    let document = serde_json::json!({"lines": lines, "entries": entries, "skipped": skipped, "expired": expired});
+                    output::print_line(&document)?;
+                } else {
+                    writeln!(io::stdout(), "{}", summary(&totals))?;
+                }
                 Ok(Exit::Ok)
             }
             Ending::Interrupted(totals) => {

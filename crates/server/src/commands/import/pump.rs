@@ -13,10 +13,11 @@ use super::{
     super::{
         outage::Outage,
         progress::{Amount, Progress},
+        state_file::StateFile,
     },
     batcher::{Batch, Message, OnFault, Totals},
     send::{Failed, Sender, Sent},
-    state::{State, StateFile},
+    state::State,
 };
 use crate::shutdown::Signals;
 
@@ -162,7 +163,7 @@ impl Pump {
 
     /// Saves the state, if there is a file for it.
     fn save(&self) -> anyhow::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| file.save(&self.state))
+        self.file.as_ref().map_or(Ok(()), |file| self.state.save(file))
     }
 
     fn may_go(&self, batch: &Batch) -> bool {

@@ -11,6 +11,7 @@ use super::{
     super::{connect::explain, outage::Outage},
     batcher::{Batch, OnFault},
 };
+use crate::told::Told;
 
 /// Hex digits of a batch's hash in its idempotency key.
 const HASH_DIGITS: usize = 16;
@@ -154,14 +155,16 @@ impl Failed {
     pub(super) fn explain(self, batch: &Batch) -> anyhow::Error {
         let Self::Server(error, lines) = self else { return anyhow!("the import was stopped while the server was away") };
         if let (Some(faults), ClientError::Refused { problem }) = (faults(&error), &error) {
-            return anyhow!("{}", named(&faults, batch.unit, &lines, problem));
+            return Told::of(&error, named(&faults, batch.unit, &lines, problem));
         }
         let (first, count) = (lines.first().copied().unwrap_or(batch.totals.lines), lines.len());
         let became = match error.outcome() {
             WriteOutcome::NotApplied => "it was not stored",
             WriteOutcome::Unknown => "whether it was stored is not known",
         };
-        anyhow!("the batch of {count} items from {} {first} on failed, {became}: {:#}", batch.unit, explain(error))
+        let explained = explain(error);
+        let text = format!("the batch of {count} items from {} {first} on failed, {became}: {explained:#}", batch.unit);
+        Told::again(&explained, text)
     }
 }
 
@@ -173,6 +176,6 @@ fn named(faults: &[(usize, String)], unit: &str, lines: &[u64], problem: &Proble
     if faults.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", faults.len() - SHOWN));
     }
-    text.push_str(&format!("; the server refused the batch (HTTP {}), and nothing of it is stored", problem.status));
+    text.push_str(&format!("; the server refused the batch (HTTP {}), and nothing of it is stored; mend it, or pass over what can't be stored with --skip-invalid", problem.status));
     text
 }

@@ -1,20 +1,20 @@
-//! The state of an import: what is certainly stored, in a small file, so that an import that broke off can go on.
+//! The state of an import: what is certainly stored, so that an import that broke off can go on.
 //!
-//! It is replaced as a whole, so that a reader finds the old state or the new. Batches after the place that it names may be stored
-//! too: they are sent again under the same idempotency keys.
+//! Batches after the place that it names may be stored too: they are sent again under the same idempotency keys.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{batcher::Totals, input::Input};
+use super::{super::state_file::StateFile, batcher::Totals, input::Input};
 
 const FORMAT: u32 = 2;
+
+/// The file of an import's state, beside its input.
+pub(super) fn beside(input: &Path) -> StateFile {
+    StateFile::beside(input, ".import-state")
+}
 
 /// All that an import needs in order to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,20 @@ impl State {
             refused: 0,
             passed_over: None,
         })
+    }
+
+    /// The state of an import that broke off, if there is one.
+    pub(super) fn load(file: &StateFile) -> anyhow::Result<Option<Self>> {
+        let Some(text) = file.read()? else { return Ok(None) };
+        let state: Self = serde_json::from_slice(&text).with_context(|| {
+            format!("{} is not the state of an import; name another with --state, or start again without --resume", file.path().display())
+        })?;
+        ensure!(state.format == FORMAT, "{} was written by another version of kvstore; go on with that one", file.path().display());
+        Ok(Some(state))
+    }
+
+    pub(super) fn save(&self, file: &StateFile) -> anyhow::Result<()> {
+        file.replace(self).with_context(|| format!("can't write {}; name a file that can be written with --state", file.path().display()))
     }
 
     /// Where in the plain input the next batch begins.
@@ -151,54 +165,4 @@ impl State {
 fn is_next(input: &mut Input, stretch: &Stretch) -> io::Result<bool> {
     let (hash, whole) = input.hash(stretch.to - stretch.from)?;
     Ok(whole && hash.to_hex().as_str() == stretch.blake3)
-}
-
-/// Where the state of an import lies.
-#[derive(Debug, Clone)]
-pub(super) struct StateFile(PathBuf);
-
-impl StateFile {
-    pub(super) const fn at(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    /// Beside the input.
-    pub(super) fn beside(input: &Path) -> Self {
-        let mut name = input.as_os_str().to_owned();
-        name.push(".import-state");
-        Self(name.into())
-    }
-
-    /// The state of an import that broke off, if there is one.
-    pub(super) fn load(&self) -> anyhow::Result<Option<State>> {
-        let text = match std::fs::read(&self.0) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("can't read {}", self.0.display())),
-        };
-        let state: State = serde_json::from_slice(&text).with_context(|| {
-            format!("{} is not the state of an import; name another with --state, or start again without --resume", self.0.display())
-        })?;
-        ensure!(state.format == FORMAT, "{} was written by another version of kvstore; go on with that one", self.0.display());
-        Ok(Some(state))
-    }
-
-    pub(super) fn save(&self, state: &State) -> anyhow::Result<()> {
-        let mut name = self.0.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
-        let saved = (|| {
-            let mut file = File::create(&new)?;
-            file.write_all(&serde_json::to_vec(state)?)?;
-            file.sync_all()?;
-            std::fs::rename(&new, &self.0)
-        })();
-        saved.with_context(|| format!("can't write {}; name a file that can be written with --state", self.0.display()))
-    }
-
-    /// The import is complete.
-    pub(super) fn remove(&self) {
-        // Without it there is nothing to go on with, which is right; left behind, it would only be confirmed again.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
