@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Write};
 
 use kvstore_storage::{BackupError, OpenError};
 
+use crate::commands::harmless;
+
 /// Why the process ends. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -96,6 +98,16 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(closed)
 }
 
+/// Shows the help that was asked for, or says what is wrong with a command line.
+pub(crate) fn refuse(error: &clap::Error) -> Exit {
+    // It repeats what was typed, and a script may have typed what others stored.
+    let text = error.to_string();
+    let shown = harmless(&text);
+    // Nothing is left to do if the output is closed.
+    let _ = if shown == text { error.print() } else { write!(std::io::stderr(), "{shown}") };
+    if error.use_stderr() { Exit::Error } else { Exit::Ok }
+}
+
 /// Shows an error on stderr and says how to exit.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
     if is_closed_pipe(error) {
@@ -103,6 +115,6 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         return Exit::Ok;
     }
     // Nothing is left to do if stderr is closed too.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let _ = writeln!(std::io::stderr(), "error: {}", harmless(&format!("{error:#}")));
     error.downcast_ref::<Fatal>().map_or(Exit::Error, |fatal| fatal.exit)
 }

@@ -19,8 +19,11 @@ use clap::{CommandFactory, FromArgMatches};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let matches = commands::Cli::command().get_matches();
-    let cli = commands::Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let parsed = commands::Cli::command().try_get_matches().and_then(|matches| Ok((commands::Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return exit::refuse(&error).into(),
+    };
     match commands::run(cli, &matches) {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error).into(),

@@ -60,7 +60,7 @@ impl Batch {
         let answer = client.batch_encoded(&items, self.idempotency_key.as_ref()).await.map_err(explain_write)?;
         if self.answer.is_json() {
             let document = serde_json::json!({"count": answer.count, "revision": answer.revision.0, "replayed": answer.replayed});
-            writeln!(io::stdout(), "{document}")?;
+            output::print_line(&document)?;
         } else {
             let before = if answer.replayed { ", by an earlier request with this idempotency key" } else { "" };
             writeln!(io::stdout(), "{} stored at revision {}{before}", output::entries(answer.count as u64), answer.revision)?;

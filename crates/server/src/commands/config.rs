@@ -46,9 +46,7 @@ impl Config {
             }
             Form::Json => {
                 let settings: Vec<_> = explained.iter().map(as_json).collect();
-                let mut text = serde_json::to_vec_pretty(&json!({ "settings": settings }))?;
-                text.push(b'\n');
-                output::print(&text)?;
+                output::print_document(&json!({ "settings": settings }))?;
             }
         }
         Ok(Exit::Ok)

@@ -49,9 +49,7 @@ impl Get {
         let client = self.server.client()?;
         if self.json || self.output == Some(EntryForm::Json) {
             let entry = client.get(&self.key).await.map_err(explain)?.ok_or_else(|| absent(&self.key))?;
-            let mut text = serde_json::to_vec_pretty(&entry)?;
-            text.push(b'\n');
-            output::print(&text)?;
+            output::print_document(&entry)?;
             return Ok(Exit::Ok);
         }
         let entry = client.get_raw(&self.key).await.map_err(explain)?.ok_or_else(|| absent(&self.key))?;

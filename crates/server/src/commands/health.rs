@@ -28,9 +28,7 @@ impl Health {
             writeln!(io::stdout(), "{}", lines(&health.document))?;
             return Ok(if health.healthy { Exit::Ok } else { Exit::Absent });
         }
-        let mut text = serde_json::to_vec_pretty(&health.document)?;
-        text.push(b'\n');
-        output::print(&text)?;
+        output::print_document(&health.document)?;
         Ok(if health.healthy { Exit::Ok } else { Exit::Absent })
     }
 }
@@ -46,7 +44,7 @@ fn lines(document: &Value) -> String {
 fn collect(value: &Value, name: &str, lines: &mut Vec<(String, String)>) {
     let named = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
     match value {
-        Value::Object(members) => members.iter().for_each(|(part, value)| collect(value, &named(part), lines)),
+        Value::Object(members) => members.iter().for_each(|(part, value)| collect(value, &named(&output::escape(part.as_bytes())), lines)),
         Value::Array(elements) => elements.iter().enumerate().for_each(|(at, value)| collect(value, &named(&at.to_string()), lines)),
         Value::String(text) => lines.push((name.to_owned(), output::escape(text.as_bytes()))),
         other => lines.push((name.to_owned(), other.to_string())),

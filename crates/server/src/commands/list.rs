@@ -108,7 +108,9 @@ fn plain_line(out: &mut BufWriter<io::StdoutLock<'static>>, entry: &Entry) -> io
 }
 
 fn json_line(out: &mut BufWriter<io::StdoutLock<'static>>, entry: &Entry) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, entry)?;
+    let line = serde_json::to_string(entry)?;
+    let line = if output::to_terminal() { output::escape_json(&line) } else { line };
+    out.write_all(line.as_bytes())?;
     out.write_all(b"\n")
 }
 

@@ -30,6 +30,7 @@ mod version;
 
 use clap::{ArgMatches, Parser, Subcommand};
 
+pub(crate) use self::output::harmless;
 use crate::exit::Exit;
 
 /// A persistent key-value store behind a REST API

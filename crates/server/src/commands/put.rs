@@ -14,7 +14,7 @@ use kvstore_types::{Key, Ttl, limits};
 use super::{
     conditions::PutConditions,
     connect::{Server, explain_write, parse_key},
-    output::Answer,
+    output::{self, Answer},
 };
 use crate::exit::Exit;
 
@@ -56,7 +56,7 @@ impl Put {
         let answer = client.put(&self.key, value, &options).await.map_err(explain_write)?;
         if self.answer.is_json() {
             let entry = Entry { value: None, ..answer.entry };
-            writeln!(std::io::stdout(), "{}", serde_json::to_string(&entry)?)?;
+            output::print_line(&entry)?;
             return Ok(Exit::Ok);
         }
         let done = if answer.created { "created" } else { "updated" };

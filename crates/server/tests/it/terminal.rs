@@ -2,18 +2,22 @@
 
 use tempfile::TempDir;
 
-use crate::running::{Server, expect_exit, run, text};
+use crate::running::{Server, expect_exit, run};
 
 /// Runs a command line of the client on a terminal of its own, and gives all that it showed.
 fn on_a_terminal(server: &Server, arguments: &str) -> String {
+    ending_on_a_terminal(server, arguments, 0)
+}
+
+/// The same, where it ends with this code.
+fn ending_on_a_terminal(server: &Server, arguments: &str, code: i32) -> String {
     let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_kvstore"));
     let mut script = std::process::Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     // `script` runs the line with $SHELL, or with a plain sh where that is not set: the quoting here is bash's.
     script.env("KVSTORE_URL", &server.url).env("TERM", "xterm").env("SHELL", "/bin/bash");
     let output = run(script, b"");
-    expect_exit(&output, 0);
-    text(&output.stdout)
+    expect_exit(&output, code)
 }
 
 #[test]
@@ -67,6 +71,58 @@ fn nothing_stored_can_steer_the_terminal() {
         // Colours of the table's own would be fine, but the value's sequences must not come through.
         assert!(!shown.contains("\u{1b}[2J") && !shown.contains("\u{1b}]0;"), "{command} let through {shown:?}");
         assert!(shown.contains("\\u{1b}[2Jb"), "{command} showed {shown:?}");
+    }
+    server.stop();
+}
+
+/// What steers a terminal in one character, and what turns text around or hides it. Written for bash.
+const EVIL: &str = r"\xc2\x9b31m\xe2\x80\xaeabc\x7f";
+
+#[track_caller]
+fn expect_harmless(command: &str, shown: &str) {
+    assert!(!shown.contains(['\u{9b}', '\u{202e}', '\u{7f}']), "{command} let through {shown:?}");
+}
+
+/// JSON does not escape them, so U+009B reached the terminal from `-o json` and `export`.
+#[test]
+fn json_on_a_terminal_cannot_steer_it_and_is_the_same_json() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let evil = "\u{9b}31m\u{202e}abc\u{7f}";
+    expect_exit(&server.client(&["put", &format!("k{evil}"), &format!("v{evil}")], b""), 0);
+    for command in ["list -o json", &format!("get $'k{EVIL}' -o json"), "export --progress none"] {
+        let shown = on_a_terminal(&server, command);
+        expect_harmless(command, &shown);
+        // What `export` says at its end comes after the entry.
+        let mut documents = serde_json::Deserializer::from_str(&shown).into_iter::<serde_json::Value>();
+        let entry = documents.next().expect("a document").map_err(|error| format!("{command}: {error}: {shown:?}")).expect("JSON");
+        assert_eq!((&entry["key"], &entry["value"]), (&format!("k{evil}").into(), &format!("v{evil}").into()), "{command}: {shown:?}");
+    }
+    for command in ["list", "list -o plain", &format!("get $'k{EVIL}'")] {
+        expect_harmless(command, &on_a_terminal(&server, command));
+    }
+    // A pipe gets what is stored.
+    assert!(expect_exit(&server.client(&["list", "-o", "json"], b""), 0).contains(evil));
+    server.stop();
+}
+
+#[test]
+fn errors_cannot_steer_the_terminal() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let file = dir.path().join("lines");
+    std::fs::write(&file, "{\"key\":\"a\",\"a\u{9b}31m\u{202e}\u{7f}\":1}\n").expect("a file");
+    let file = file.display();
+    for (command, code, said) in [
+        (format!("import '{file}' --dry-run"), 2, r"a\u{9b}31m\u{202e}\u{7f}"),
+        (format!("import '{file}' --dry-run --progress json"), 2, r"a\u009b31m\u202e\u007f"),
+        (format!("batch '{file}'"), 2, r"a\u{9b}31m\u{202e}\u{7f}"),
+        (format!("get $'k{EVIL}'"), 1, r"k\u{9b}31m"),
+        (format!("get --nothing$'{EVIL}'"), 2, r"--nothing\u{9b}31m"),
+    ] {
+        let shown = ending_on_a_terminal(&server, &command, code);
+        expect_harmless(&command, &shown);
+        assert!(shown.contains(said), "{command} showed {shown:?}");
     }
     server.stop();
 }

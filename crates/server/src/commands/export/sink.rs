@@ -15,6 +15,7 @@ use kvstore_client::RawPage;
 use super::super::{
     compression::{Compression, Writer},
     connect::explain,
+    output::{escape_json, to_terminal},
     progress::Amount,
 };
 
@@ -72,6 +73,8 @@ const LINES_BYTES: usize = 256 << 10;
 pub(super) struct Sink {
     writer: Writer<Target>,
     form: Form,
+    /// The lines go to a terminal, which nothing stored may steer.
+    is_shown: bool,
     written: Arc<Written>,
     /// Lines that are not written yet.
     lines: Vec<u8>,
@@ -79,7 +82,8 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn start(target: Target, compression: Compression, form: Form) -> io::Result<Self> {
-        Ok(Self { writer: compression.writer(target)?, form, written: Arc::default(), lines: Vec::new() })
+        let is_shown = matches!(target, Target::Stdout(_)) && to_terminal();
+        Ok(Self { writer: compression.writer(target)?, form, is_shown, written: Arc::default(), lines: Vec::new() })
     }
 
     pub(super) fn written(&self) -> Arc<Written> {
@@ -117,7 +121,12 @@ impl Sink {
     }
 
     fn write_lines(&mut self) -> anyhow::Result<()> {
-        self.writer.write_all(&self.lines).context(CANT_WRITE)?;
+        if self.is_shown {
+            let shown = escape_json(&String::from_utf8_lossy(&self.lines));
+            self.writer.write_all(shown.as_bytes()).context(CANT_WRITE)?;
+        } else {
+            self.writer.write_all(&self.lines).context(CANT_WRITE)?;
+        }
         self.written.bytes.fetch_add(self.lines.len() as u64, Ordering::Relaxed);
         self.lines.clear();
         Ok(())
