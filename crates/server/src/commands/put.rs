@@ -25,7 +25,7 @@ pub(super) struct Put {
     #[arg(value_parser = parse_key)]
     key: Key,
 
-    /// The value; `-`, or no value and a pipe, reads it from stdin
+    /// The value; `-`, or no value and a pipe that is not empty, reads it from stdin
     #[arg(conflicts_with = "file", allow_negative_numbers = true)]
     value: Option<String>,
 
@@ -76,7 +76,13 @@ impl Put {
                     value.is_some() || !std::io::stdin().is_terminal(),
                     "no value: give it after the key, with --file, or through a pipe (`kvstore put KEY -` reads from the keyboard)"
                 );
-                read_to_end(std::io::stdin().lock()).context("can't read stdin")
+                let bytes = read_to_end(std::io::stdin().lock()).context("can't read stdin")?;
+                // A value that was forgotten looks like this too, in cron and in a unit.
+                ensure!(
+                    value.is_some() || !bytes.is_empty(),
+                    "no value: none was given, and stdin is empty; to store an empty value, say so: `kvstore put KEY ''`, or `-` for stdin"
+                );
+                Ok(bytes)
             }
         }
     }

@@ -46,6 +46,25 @@ fn put_takes_its_value_from_the_line_a_file_or_stdin() {
     server.stop();
 }
 
+/// In cron or a unit stdin is /dev/null: a forgotten value replaced what was there by nothing.
+#[test]
+fn a_forgotten_value_is_not_an_empty_one() {
+    let (server, dir) = server();
+    expect_exit(&server.client(&["put", "k", "kept"], b""), 0);
+    let refused = server.client(&["put", "k"], b"");
+    expect_exit(&refused, 2);
+    assert!(text(&refused.stderr).contains("`kvstore put KEY ''`"), "{}", text(&refused.stderr));
+    assert_eq!(expect_exit(&server.client(&["get", "k"], b""), 0), "kept");
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").expect("a file");
+    for meant in [&["put", "k", ""][..], &["put", "k", "-"], &["put", "k", "--file", empty.to_str().expect("UTF-8")]] {
+        expect_exit(&server.client(&["put", "k", "kept"], b""), 0);
+        expect_exit(&server.client(meant, b""), 0);
+        assert_eq!(expect_exit(&server.client(&["get", "k"], b""), 0), "", "{meant:?}");
+    }
+    server.stop();
+}
+
 #[test]
 fn conditions_and_expiry_reach_the_store() {
     let (server, _dir) = server();
