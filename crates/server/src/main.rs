@@ -12,14 +12,14 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 /// The system's allocator gives memory back slowly under churn from many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let parsed = commands::Cli::command().try_get_matches().and_then(|matches| Ok((commands::Cli::from_arg_matches(&matches)?, matches)));
+    let parsed = commands::command().try_get_matches().and_then(|matches| Ok((commands::Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return exit::refuse(&error).into(),

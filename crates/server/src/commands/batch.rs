@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use super::{
     connect::{Server, explain_write, parse_idempotency_key},
+    files::cant_read,
     output::{self, Answer},
 };
 use crate::exit::Exit;
@@ -72,11 +73,11 @@ impl Batch {
         let reader: Box<dyn Read> = if self.file.as_os_str() == "-" {
             Box::new(io::stdin().lock())
         } else {
-            Box::new(File::open(&self.file).with_context(|| format!("can't read {}", self.file.display()))?)
+            Box::new(File::open(&self.file).with_context(|| cant_read(&self.file))?)
         };
         let mut bytes = Vec::new();
         let limit = BODY_BYTES_MAX_DEFAULT;
-        reader.take(limit as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("can't read {}", self.file.display()))?;
+        reader.take(limit as u64 + 1).read_to_end(&mut bytes).with_context(|| cant_read(&self.file))?;
         ensure!(bytes.len() <= limit, "the input has more than {limit} bytes, more than a batch takes; use `kvstore import`");
         String::from_utf8(bytes).map_err(|error| anyhow!("the input is not UTF-8 from byte {} on", error.utf8_error().valid_up_to() + 1))
     }

@@ -8,6 +8,7 @@ use kvstore_types::Key;
 
 use super::{
     connect::{Server, explain, parse_key},
+    files::cant_write,
     output,
 };
 use crate::exit::{Exit, Fatal};
@@ -54,7 +55,7 @@ impl Get {
         }
         let entry = client.get_raw(&self.key).await.map_err(explain)?.ok_or_else(|| absent(&self.key))?;
         if let Some(file) = &self.file {
-            std::fs::write(file, &entry.value).with_context(|| format!("can't write {}", file.display()))?;
+            std::fs::write(file, &entry.value).with_context(|| cant_write(file))?;
         } else if output::to_terminal() && self.output.is_none() {
             let mut text = output::escape_lines(&entry.value);
             if !text.ends_with('\n') {

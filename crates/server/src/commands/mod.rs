@@ -14,6 +14,7 @@ mod connect;
 mod delete;
 mod doctor;
 mod export;
+mod files;
 mod get;
 mod health;
 mod import;
@@ -28,10 +29,10 @@ mod restore;
 mod serve;
 mod version;
 
-use clap::{ArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
 pub(crate) use self::output::harmless;
-use crate::exit::Exit;
+use crate::{exit::Exit, settings};
 
 /// A persistent key-value store behind a REST API
 #[derive(Debug, Parser)]
@@ -62,6 +63,16 @@ enum Verb {
     Version(version::Version),
     Completions(completions::Completions),
     Man(man::Man),
+}
+
+/// The command line that is taken here and now. A KVSTORE_URL that is empty is none: that is how a variable is taken back in many
+/// places.
+pub(crate) fn command() -> Command {
+    let command = Cli::command();
+    if !settings::is_emptied("KVSTORE_URL") {
+        return command;
+    }
+    command.mut_subcommands(|verb| verb.mut_args(|argument| if argument.get_id() == "url" { argument.env(None) } else { argument }))
 }
 
 /// Does what was typed. `matches` knows how each value was given.

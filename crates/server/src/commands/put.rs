@@ -14,6 +14,7 @@ use kvstore_types::{Key, Ttl, limits};
 use super::{
     conditions::PutConditions,
     connect::{Server, explain_write, parse_key},
+    files::cant_read,
     output::{self, Answer},
 };
 use crate::exit::Exit;
@@ -67,8 +68,8 @@ impl Put {
     fn value(&self) -> anyhow::Result<Bytes> {
         match (&self.value, &self.file) {
             (_, Some(file)) => {
-                let reader = std::fs::File::open(file).with_context(|| format!("can't read {}", file.display()))?;
-                read_to_end(reader).with_context(|| format!("can't read {}", file.display()))
+                let reader = std::fs::File::open(file).with_context(|| cant_read(file))?;
+                read_to_end(reader).with_context(|| cant_read(file))
             }
             (Some(text), None) if text != "-" => Ok(text.clone().into()),
             (value, None) => {

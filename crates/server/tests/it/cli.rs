@@ -142,6 +142,56 @@ fn wrong_usage_is_exit_2_and_says_what_to_do() {
     }
 }
 
+/// These ended with what is wrong, and not with what to do.
+#[test]
+fn errors_of_the_server_and_of_files_say_what_to_do_next() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &["--max-value-bytes", "10"]);
+    let elsewhere = format!("{}/foo", server.url);
+    let cases: [(&[&str], &str); 5] = [
+        (&["put", "k", "eleven bytes"], "--max-value-bytes"),
+        (&["put", "k", "--file", "/nowhere"], "name a file that is there"),
+        (&["batch", "/nowhere"], "name a file that is there"),
+        (&["import", "/nowhere"], "name a file that is there"),
+        (&["get", "k", "--url", &elsewhere], "give --url (or KVSTORE_URL) the address of a kvstore alone"),
+    ];
+    for (arguments, advice) in cases {
+        let output = server.client(arguments, b"");
+        expect_exit(&output, 2);
+        assert!(text(&output.stderr).contains(advice), "{arguments:?} said {}", text(&output.stderr));
+    }
+    expect_exit(&server.client(&["put", "k", "v"], b""), 0);
+    let unwritable = server.client(&["get", "k", "--file", "/nowhere/at/all"], b"");
+    expect_exit(&unwritable, 2);
+    assert!(text(&unwritable.stderr).contains("name a file in a directory"), "{}", text(&unwritable.stderr));
+    server.stop();
+}
+
+/// It took 60 seconds, and could not be told to take less.
+#[test]
+fn a_server_that_is_silent_is_given_up_on_when_the_user_says() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let output = run(kvstore(&["get", "k", "--url", &url, "--timeout", "1"]), b"");
+    expect_exit(&output, 2);
+    assert!(text(&output.stderr).contains("it took too long; ") && text(&output.stderr).contains("--timeout"), "{}", text(&output.stderr));
+    expect_exit(&run(kvstore(&["get", "k", "--url", &url, "--timeout", "0"]), b""), 2);
+}
+
+#[test]
+fn an_empty_url_in_the_environment_is_none() {
+    let mut command = kvstore(&["get", "k"]);
+    command.env("KVSTORE_URL", "");
+    let output = run(command, b"");
+    assert!(!text(&output.stderr).contains("has no scheme"), "{}", text(&output.stderr));
+    // Nothing was said of a server: the default is asked, whatever it answers here.
+    let mut command = kvstore(&["get", "k", "--url", ""]);
+    command.env("KVSTORE_URL", "");
+    let output = run(command, b"");
+    expect_exit(&output, 2);
+    assert!(text(&output.stderr).contains("has no scheme"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let (server, _dir) = server();
