@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use anyhow::ensure;
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use kvstore_client::{Entry, PageQuery, Pages};
@@ -57,6 +58,11 @@ pub(super) struct List {
 
 impl List {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        // Said here by the names that were typed.
+        ensure!(
+            self.start.is_none() || self.end.is_none() || self.start <= self.end,
+            "--start is greater than --end: swap them; --reverse reads the same range from its end"
+        );
         let form = self.output.unwrap_or(if output::to_terminal() { Form::Table } else { Form::Plain });
         let limit = self.limit.unwrap_or(if form == Form::Table { TABLE_ENTRIES } else { usize::MAX });
         // A table learns from one entry more whether there are others.

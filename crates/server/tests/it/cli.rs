@@ -98,8 +98,13 @@ fn list_selects_orders_and_escapes() {
     assert_eq!(list(&["--prefix", "nothing"]), "");
     let table = list(&["-o", "table", "--limit", "3"]);
     assert!(table.contains("KEY") && table.contains("b2") && !table.contains('\u{1b}'), "{table}");
-    let refused = server.client(&["list", "--start", "b", "--end", "a"], b"");
-    expect_exit(&refused, 2);
+    // To swap them is the way in both directions; it was said that reading backwards is another.
+    for reverse in [&[][..], &["--reverse"]] {
+        let refused = server.client(&[&["list", "--start", "b2", "--end", "a"], reverse].concat(), b"");
+        expect_exit(&refused, 2);
+        assert!(text(&refused.stderr).contains("swap them; --reverse reads"), "{}", text(&refused.stderr));
+    }
+    assert_eq!(list(&["--start", "a", "--end", "b1", "--keys-only", "--reverse"]), "b1\na\n");
     server.stop();
 }
 
