@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
-use super::output::{self, Form};
+use super::output;
 use crate::{
     exit::Exit,
     settings::{self, Explained, Given, Settings},
@@ -24,10 +24,20 @@ const NONE: &str = "-";
 pub(super) struct Config {
     /// The form [default: table on a terminal, plain otherwise]
     #[arg(long, short, value_name = "FORM")]
-    output: Option<Form>,
+    output: Option<ConfigForm>,
 
     #[command(flatten)]
     given: Given,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ConfigForm {
+    /// Columns
+    Table,
+    /// A line per setting: name, tab, value, tab, source
+    Plain,
+    /// One JSON document
+    Json,
 }
 
 impl Config {
@@ -38,13 +48,13 @@ impl Config {
         }
         let settings = Settings::resolve(&self.given)?;
         let explained = settings::explain(&self.given, &settings, matches)?;
-        match self.output.unwrap_or(if output::to_terminal() { Form::Table } else { Form::Plain }) {
-            Form::Table => print_table(&explained)?,
-            Form::Plain => {
+        match self.output.unwrap_or(if output::to_terminal() { ConfigForm::Table } else { ConfigForm::Plain }) {
+            ConfigForm::Table => print_table(&explained)?,
+            ConfigForm::Plain => {
                 let lines = explained.iter().map(|setting| row(setting).join("\t") + "\n");
                 output::print(lines.collect::<String>().as_bytes())?;
             }
-            Form::Json => {
+            ConfigForm::Json => {
                 let settings: Vec<_> = explained.iter().map(as_json).collect();
                 output::print_document(&json!({ "settings": settings }))?;
             }

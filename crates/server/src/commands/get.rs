@@ -24,8 +24,8 @@ pub(super) struct Get {
     #[arg(long, short, value_name = "FORM")]
     output: Option<EntryForm>,
 
-    /// Print the whole entry as JSON: the same as `-o json`
-    #[arg(long, conflicts_with = "output")]
+    /// The same as `-o json`, as scripts of earlier versions say it
+    #[arg(long, hide = true, conflicts_with = "output")]
     json: bool,
 
     /// Write the value to a file

@@ -2,33 +2,41 @@
 
 use std::io::{self, Write};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::{
     connect::{Server, explain},
-    output::{self, Answer},
+    output,
 };
 use crate::exit::Exit;
 
 /// Ask a node how it is; exits with 1 where it says it is unhealthy
 #[derive(Debug, Args)]
 pub(super) struct Health {
-    #[command(flatten)]
-    answer: Answer,
+    /// The form [default: text on a terminal, json otherwise]
+    #[arg(long, short, value_name = "FORM")]
+    output: Option<HealthForm>,
 
     #[command(flatten)]
     server: Server,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HealthForm {
+    /// A line for each thing that the node says
+    Text,
+    /// One JSON document
+    Json,
+}
+
 impl Health {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let health = self.server.client()?.health().await.map_err(explain)?;
-        if output::to_terminal() && !self.answer.is_json() {
-            writeln!(io::stdout(), "{}", lines(&health.document))?;
-            return Ok(if health.healthy { Exit::Ok } else { Exit::Absent });
+        match self.output.unwrap_or(if output::to_terminal() { HealthForm::Text } else { HealthForm::Json }) {
+            HealthForm::Text => writeln!(io::stdout(), "{}", lines(&health.document))?,
+            HealthForm::Json => output::print_document(&health.document)?,
         }
-        output::print_document(&health.document)?;
         Ok(if health.healthy { Exit::Ok } else { Exit::Absent })
     }
 }

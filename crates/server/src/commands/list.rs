@@ -37,7 +37,7 @@ pub(super) struct List {
     end: Option<Key>,
 
     /// At most this many entries [default: 100 in a table, all otherwise]
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = parse_limit)]
     limit: Option<usize>,
 
     /// From the last key to the first
@@ -54,6 +54,14 @@ pub(super) struct List {
 
     #[command(flatten)]
     server: Server,
+}
+
+/// The API refuses 0 too.
+fn parse_limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a limit is a whole number of entries, 1 at least; leave it out for all".into()),
+        Ok(limit) => Ok(limit),
+    }
 }
 
 impl List {

@@ -96,6 +96,9 @@ fn list_selects_orders_and_escapes() {
     assert_eq!(list(&["--start", "b1", "--end", "b2", "--keys-only", "--reverse"]), "b2\nb1\n");
     assert_eq!(list(&["--limit", "1", "--keys-only"]), "a\n");
     assert_eq!(list(&["--prefix", "nothing"]), "");
+    let nothing = server.client(&["list", "--limit", "0"], b"");
+    expect_exit(&nothing, 2);
+    assert!(text(&nothing.stderr).contains("1 at least"), "{}", text(&nothing.stderr));
     let table = list(&["-o", "table", "--limit", "3"]);
     assert!(table.contains("KEY") && table.contains("b2") && !table.contains('\u{1b}'), "{table}");
     // To swap them is the way in both directions; it was said that reading backwards is another.
@@ -125,6 +128,10 @@ fn health_is_the_nodes_own_word() {
     let document: Value = serde_json::from_str(&expect_exit(&server.client(&["health"], b""), 0)).expect("JSON");
     assert_eq!(document["status"], "healthy", "{document}");
     assert_eq!(document["cluster"]["total_nodes"], 1, "{document}");
+    // It was JSON through a pipe whatever was asked for.
+    let lines = expect_exit(&server.client(&["health", "-o", "text"], b""), 0);
+    let line = |name: &str| lines.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    assert_eq!((line("status "), line("cluster.total_nodes ")), (Some("healthy"), Some("1")), "{lines}");
     server.stop();
 }
 
