@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use clap::{ArgMatches, Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::output;
@@ -12,8 +11,6 @@ use crate::{
     settings::{self, Explained, Given, Settings},
 };
 
-/// Columns that a table takes at least: a terminal that does not know its width says 0.
-const TABLE_COLUMNS_MIN: u16 = 80;
 /// What stands for a setting that has no value.
 const NONE: &str = "-";
 
@@ -74,12 +71,7 @@ fn row(setting: &Explained) -> [String; 3] {
 }
 
 fn print_table(explained: &[Explained]) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none_or(|columns| columns < TABLE_COLUMNS_MIN) {
-        table.set_width(TABLE_COLUMNS_MIN);
-    }
-    table.set_header(["SETTING", "VALUE", "FROM"]);
+    let mut table = output::table(&["SETTING", "VALUE", "FROM"]);
     table.add_rows(explained.iter().map(row));
     writeln!(io::stdout(), "{table}")
 }

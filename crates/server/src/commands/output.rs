@@ -6,12 +6,16 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
+
+/// Columns that a table takes at least: a terminal that does not know its width says 0.
+const TABLE_COLUMNS_MIN: u16 = 80;
 
 /// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {
-    /// Columns, shortened to fit
+    /// Columns, with long keys and values shortened to fit
     Table,
     /// A line per entry: key, tab, value, with control characters escaped
     Plain,
@@ -43,6 +47,17 @@ impl Answer {
 
 pub(super) fn to_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// A table as wide as the terminal at most, with a rule below its header alone.
+pub(super) fn table(header: &[&str]) -> Table {
+    const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+    let mut table = Table::new();
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.iter().copied());
+    if table.width().is_none_or(|columns| columns < TABLE_COLUMNS_MIN) {
+        table.set_width(TABLE_COLUMNS_MIN);
+    }
+    table
 }
 
 /// A number with the word for what it counts.

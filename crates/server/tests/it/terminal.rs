@@ -138,6 +138,33 @@ fn a_table_says_that_there_is_more() {
     server.stop();
 }
 
+/// Times were broken into two lines, each row had a rule, and a long key pushed the rest aside.
+#[test]
+fn a_table_has_a_line_for_each_entry_and_fits_into_80_columns() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let (long, words) = ("k".repeat(200), "some words ".repeat(20));
+    for key in ["a", "a key of some length/with/parts/in/it", &long] {
+        for (suffix, value) in [("1", "v"), ("2", "a value that is longer than the column"), ("3", &*words)] {
+            expect_exit(&server.client(&["put", &format!("{key}{suffix}"), value], b""), 0);
+        }
+    }
+    let shown = on_a_terminal(&server, "list");
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 2 + 9, "a header, a rule, and a line for each entry: {shown}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{shown}");
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["KEY", "VALUE", "VERSION", "REVISION", "UPDATED"], "{shown}");
+    for line in &lines[2..] {
+        let words: Vec<_> = line.split_whitespace().rev().take(3).collect();
+        // 2026-01-02T03:04:05Z
+        assert!(words[0].len() == 20 && words[0].ends_with('Z') && words[2] == "1", "{line}");
+    }
+    assert!(lines[2].contains(" v ") && lines[4].contains("some words") && lines[10].contains("kkkk…"), "{shown}");
+    let keys = on_a_terminal(&server, "list -k");
+    assert!(!keys.contains("VALUE") && keys.lines().count() == 2 + 9, "{keys}");
+    server.stop();
+}
+
 #[test]
 fn a_benchmark_shows_how_it_goes_and_how_latencies_lie() {
     let dir = TempDir::new().expect("a directory");
