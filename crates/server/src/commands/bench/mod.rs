@@ -221,7 +221,7 @@ impl Bench {
         if self.answer.is_json() {
             output::print_document(&report)?;
         } else {
-            output::print(report.text(output::to_terminal()).as_bytes())?;
+            output::print(report.text().as_bytes())?;
         }
         Ok(match (report.all_failed(), interrupted) {
             (true, _) => Exit::Error,
