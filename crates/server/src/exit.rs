@@ -28,6 +28,31 @@ pub(crate) enum Exit {
     Killed = 130,
 }
 
+/// The list for `kvstore --help`.
+pub(crate) const HELP: &str = "Exit codes: 0 done; 1 there is no such key, the node is unhealthy, or there is a problem; 2 wrong usage, or the \
+server can't be reached or refused; 3 a directory can't be used; 4 the data is damaged; 5 a write or sync failed; 6 the address can't be \
+listened on; 130 a signal cut it short. Each command's --help has its own.";
+
+/// The list for `kvstore get --help` and `kvstore delete --help`.
+pub(crate) const KEY_HELP: &str = "Exit codes: 0 done; 1 there is no such key; 2 wrong usage, or the server can't be reached or refused.";
+
+/// The list for the help of the other verbs that ask a server.
+pub(crate) const CLIENT_HELP: &str = "Exit codes: 0 done; 2 wrong usage, or the server can't be reached or refused.";
+
+/// The list for `kvstore health --help`.
+pub(crate) const HEALTH_HELP: &str =
+    "Exit codes: 0 the node is healthy; 1 the node says that it is not; 2 wrong usage, or the server can't be reached or refused.";
+
+/// The list for `kvstore import --help` and `kvstore export --help`.
+pub(crate) const TRANSFER_HELP: &str = "Exit codes: 0 done; 2 wrong usage, entries that can't be read, written or stored, or the server can't be \
+reached or refused; 130 a signal cut it short.";
+
+/// The list for the help of the verbs that take settings and do not serve.
+pub(crate) const SETTINGS_HELP: &str = "Exit codes: 0 done; 2 wrong usage or settings, or a database that can't be reached or refused.";
+
+/// The list for the help of the verbs that tell of the binary alone.
+pub(crate) const LOCAL_HELP: &str = "Exit codes: 0 done; 2 wrong usage, or an output that can't be written.";
+
 /// The list for `kvstore backup --help` and `kvstore restore --help`.
 pub(crate) const BACKUP_HELP: &str = "Exit codes: 0 done; 2 wrong usage, or the server can't be reached, refused, or broke off; 3 a directory \
 can't be used: it holds something, is full, or is not a backup that this version reads; 4 the backup is damaged; 130 a signal cut it short.";

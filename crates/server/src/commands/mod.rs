@@ -32,11 +32,14 @@ mod version;
 use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
 pub(crate) use self::output::harmless;
-use crate::{exit::Exit, settings};
+use crate::{
+    exit::{self, Exit},
+    settings,
+};
 
 /// A persistent key-value store behind a REST API
 #[derive(Debug, Parser)]
-#[command(name = "kvstore", version, max_term_width = 120)]
+#[command(name = "kvstore", version, max_term_width = 120, after_help = exit::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -45,23 +48,36 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(Box<serve::Serve>),
+    #[command(after_help = exit::KEY_HELP)]
     Get(get::Get),
+    #[command(after_help = exit::CLIENT_HELP)]
     Put(put::Put),
+    #[command(after_help = exit::KEY_HELP)]
     Delete(delete::Delete),
+    #[command(after_help = exit::CLIENT_HELP)]
     List(list::List),
+    #[command(after_help = exit::CLIENT_HELP)]
     Batch(batch::Batch),
     Bench(bench::Bench),
+    #[command(after_help = exit::TRANSFER_HELP)]
     Import(import::Import),
+    #[command(after_help = exit::TRANSFER_HELP)]
     Export(export::Export),
+    #[command(after_help = exit::HEALTH_HELP)]
     Health(health::Health),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    #[command(after_help = exit::SETTINGS_HELP)]
     Config(Box<config::Config>),
     Doctor(Box<doctor::Doctor>),
+    #[command(after_help = exit::SETTINGS_HELP)]
     Migrate(Box<migrate::Migrate>),
+    #[command(after_help = exit::LOCAL_HELP)]
     Version(version::Version),
+    #[command(after_help = exit::LOCAL_HELP)]
     Completions(completions::Completions),
+    #[command(after_help = exit::LOCAL_HELP)]
     Man(man::Man),
 }
 
