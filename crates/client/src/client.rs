@@ -20,6 +20,14 @@ impl Client {
     /// # Errors
     /// The URL or the token can't be used.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, ClientError> {
+        Self::with_timeout(url, token, Duration::from_millis(limits::CLIENT_READ_MS_MAX))
+    }
+
+    /// The same, which gives up on a request when its server has been silent for so long.
+    ///
+    /// # Errors
+    /// The URL or the token can't be used.
+    pub fn with_timeout(url: &str, token: Option<&str>, timeout: Duration) -> Result<Self, ClientError> {
         let address = Address::parse(url)?;
         let mut headers = HeaderMap::new();
         if let Some(token) = token {
@@ -30,8 +38,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .default_headers(headers)
             .user_agent(concat!("kvstore/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_millis(limits::CLIENT_CONNECT_MS_MAX))
-            .read_timeout(Duration::from_millis(limits::CLIENT_READ_MS_MAX))
+            .connect_timeout(timeout.min(Duration::from_millis(limits::CLIENT_CONNECT_MS_MAX)))
+            .read_timeout(timeout)
             .pool_idle_timeout(Duration::from_millis(limits::CLIENT_IDLE_MS_MAX))
             // A redirect would send a write, and the token, to a place that nobody chose.
             .redirect(reqwest::redirect::Policy::none())

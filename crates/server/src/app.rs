@@ -1,6 +1,11 @@
 //! All wiring of a server, from top to bottom: settings in, an exit code out.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use kvstore_api::{ApiOptions, App, ServeOptions};
@@ -11,7 +16,7 @@ use kvstore_storage::{
     open_postgres,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +30,8 @@ use crate::{
 
 /// After a failed write the process exits; this is what those who wait for an answer get.
 const FAILED_DRAIN: Duration = Duration::from_secs(1);
+/// Connections that wait to be accepted; the kernel has a limit of its own (net.core.somaxconn).
+const BACKLOG: u32 = 1024;
 
 /// Serves until a signal comes or the store fails.
 /// `unknown` names variables that look like settings and are none.
@@ -52,21 +59,18 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
     tokio::spawn(signals.watch(shutdown.clone()));
     tokio::spawn(telemetry::upkeep(metrics.clone()));
 
+    // Taken before anything is made in the data directory, and listened on once there is something to answer with.
+    let socket = bind(settings.listen).map_err(|error| cant_listen(settings.listen, &error))?;
     let plan = MemoryPlan::from_mb(settings.memory_mb);
     let store = open_store(&settings, plan).await?;
     let limits = Limits { value_bytes_max: settings.max_value_bytes, body_bytes_max: settings.max_body_bytes };
     let service = Service::new(Arc::clone(&store), Budget::new(plan.in_flight), limits).beside(nodes::watch(settings.other_nodes()?));
 
-    let listener = match TcpListener::bind(settings.listen).await {
+    let listener = match socket.listen(BACKLOG) {
         Ok(listener) => listener,
         Err(error) => {
             close(&*store).await;
-            let listen = settings.listen;
-            return Err(Fatal::new(
-                Exit::Listen,
-                format!("can't listen on {listen}: {error}; stop what uses it, or choose another with --listen"),
-            )
-            .into());
+            return Err(cant_listen(settings.listen, &error).into());
         }
     };
     let address = listener.local_addr().context("the listener has no address")?;
@@ -94,6 +98,19 @@ async fn run(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<Ex
             Err(Fatal::new(Exit::StoreFailed, format!("the store failed: {reason}; check the disk, then start again")).into())
         }
     }
+}
+
+/// Takes an address. Nobody can connect yet: a client that is refused goes elsewhere, and one that is let in would wait.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As every listener does: an address whose last connections are still being closed can be taken again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn cant_listen(address: SocketAddr, error: &io::Error) -> Fatal {
+    Fatal::new(Exit::Listen, format!("can't listen on {address}: {error}; stop what uses it, or choose another with --listen"))
 }
 
 async fn open_store(settings: &Settings, memory: MemoryPlan) -> anyhow::Result<Arc<dyn Store>> {
@@ -189,7 +206,7 @@ async fn close(store: &dyn Store) {
     }
 }
 
-fn api_options(settings: &Settings, address: std::net::SocketAddr, render_metrics: Arc<dyn Fn() -> String + Send + Sync>) -> ApiOptions {
+fn api_options(settings: &Settings, address: SocketAddr, render_metrics: Arc<dyn Fn() -> String + Send + Sync>) -> ApiOptions {
     ApiOptions {
         token: settings.token.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),
@@ -205,7 +222,7 @@ fn serve_options(settings: &Settings) -> ServeOptions {
     ServeOptions { max_connections: settings.max_connections, drain: Duration::from_millis(settings.drain_ms), ..ServeOptions::default() }
 }
 
-fn announce(settings: &Settings, address: std::net::SocketAddr) {
+fn announce(settings: &Settings, address: SocketAddr) {
     let data = match settings.storage {
         Storage::Embedded => std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone()).display().to_string(),
         // The URL may hold a password.

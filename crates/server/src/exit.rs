@@ -4,7 +4,10 @@ use std::io::{ErrorKind, Write};
 
 use kvstore_storage::{BackupError, OpenError};
 
-use crate::told::Document;
+use crate::{
+    commands::{escape_json, harmless},
+    told::Document,
+};
 
 /// Why the process ends. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,31 @@ pub(crate) enum Exit {
     /// A signal cut it short; of `serve`: the second one.
     Killed = 130,
 }
+
+/// The list for `kvstore --help`.
+pub(crate) const HELP: &str = "Exit codes: 0 done; 1 there is no such key, the node is unhealthy, or there is a problem; 2 wrong usage, or the \
+server can't be reached or refused; 3 a directory can't be used; 4 the data is damaged; 5 a write or sync failed; 6 the address can't be \
+listened on; 130 a signal cut it short. Each command's --help has its own.";
+
+/// The list for `kvstore get --help` and `kvstore delete --help`.
+pub(crate) const KEY_HELP: &str = "Exit codes: 0 done; 1 there is no such key; 2 wrong usage, or the server can't be reached or refused.";
+
+/// The list for the help of the other verbs that ask a server.
+pub(crate) const CLIENT_HELP: &str = "Exit codes: 0 done; 2 wrong usage, or the server can't be reached or refused.";
+
+/// The list for `kvstore health --help`.
+pub(crate) const HEALTH_HELP: &str =
+    "Exit codes: 0 the node is healthy; 1 the node says that it is not; 2 wrong usage, or the server can't be reached or refused.";
+
+/// The list for `kvstore import --help` and `kvstore export --help`.
+pub(crate) const TRANSFER_HELP: &str = "Exit codes: 0 done; 2 wrong usage, entries that can't be read, written or stored, or the server can't be \
+reached or refused; 130 a signal cut it short.";
+
+/// The list for the help of the verbs that take settings and do not serve.
+pub(crate) const SETTINGS_HELP: &str = "Exit codes: 0 done; 2 wrong usage or settings, or a database that can't be reached or refused.";
+
+/// The list for the help of the verbs that tell of the binary alone.
+pub(crate) const LOCAL_HELP: &str = "Exit codes: 0 done; 2 wrong usage, or an output that can't be written.";
 
 /// The list for `kvstore backup --help` and `kvstore restore --help`.
 pub(crate) const BACKUP_HELP: &str = "Exit codes: 0 done; 2 wrong usage, or the server can't be reached, refused, or broke off; 3 a directory \
@@ -98,6 +126,16 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(closed)
 }
 
+/// Shows the help that was asked for, or says what is wrong with a command line.
+pub(crate) fn refuse(error: &clap::Error) -> Exit {
+    // It repeats what was typed, and a script may have typed what others stored.
+    let text = error.to_string();
+    let shown = harmless(&text);
+    // Nothing is left to do if the output is closed.
+    let _ = if shown == text { error.print() } else { write!(std::io::stderr(), "{shown}") };
+    if error.use_stderr() { Exit::Error } else { Exit::Ok }
+}
+
 /// Shows an error on stderr and says how to exit.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
     if is_closed_pipe(error) {
@@ -105,7 +143,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         return Exit::Ok;
     }
     // Nothing is left to do if stderr is closed too.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let _ = writeln!(std::io::stderr(), "error: {}", harmless(&format!("{error:#}")));
     error.downcast_ref::<Fatal>().map_or(Exit::Error, |fatal| fatal.exit)
 }
 
@@ -115,7 +153,7 @@ pub(crate) fn report_json(error: &anyhow::Error) -> Exit {
         return Exit::Ok;
     }
     let exit = error.downcast_ref::<Fatal>().map_or(Exit::Error, |fatal| fatal.exit);
-    let document = serde_json::to_string(&Document::of(error, exit));
-    let _ = writeln!(std::io::stderr(), "{}", document.unwrap_or_else(|_| format!("error: {error:#}")));
+    let document = serde_json::to_string(&Document::of(error, exit)).map(|document| escape_json(&document));
+    let _ = writeln!(std::io::stderr(), "{}", document.unwrap_or_else(|_| harmless(&format!("error: {error:#}"))));
     exit
 }

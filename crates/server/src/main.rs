@@ -13,15 +13,18 @@ mod told;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 /// The system's allocator gives memory back slowly under churn from many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let matches = commands::Cli::command().get_matches();
-    let cli = commands::Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let parsed = commands::command().try_get_matches().and_then(|matches| Ok((commands::Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return exit::refuse(&error).into(),
+    };
     match commands::run(cli, &matches) {
         Ok(exit) => exit.into(),
         Err(error) if commands::wants_json(&matches) => exit::report_json(&error).into(),

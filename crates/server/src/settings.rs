@@ -8,7 +8,7 @@ mod nodes;
 mod origin;
 
 pub(crate) use self::{
-    environment::check_environment,
+    environment::{check_environment, is_emptied},
     given::Given,
     origin::{Explained, explain},
 };

@@ -174,7 +174,7 @@ pub const CLIENT_ATTEMPTS_MAX: u32 = 5;
 pub const CLIENT_RETRY_WAIT_MS_MAX: u64 = 10_000;
 /// How long the client waits for a connection.
 pub const CLIENT_CONNECT_MS_MAX: u64 = 5_000;
-/// How long the client waits for the next piece of an answer: longer than a write can stay undecided at the server.
+/// How long the client waits for the next piece of an answer, unless it is told otherwise: longer than a write can stay undecided at the server.
 pub const CLIENT_READ_MS_MAX: u64 = 60_000;
 /// How long the client keeps an idle connection: less than the server does, so that a request seldom meets a closed one.
 pub const CLIENT_IDLE_MS_MAX: u64 = 15_000;

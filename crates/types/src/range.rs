@@ -12,7 +12,7 @@ pub struct KeyRange {
 
 /// The ends of a range are the wrong way round.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("start is greater than end: swap them, or use reverse=true to read backwards")]
+#[error("start is greater than end: swap them; a range runs from start to end, also where it is read backwards")]
 pub struct RangeError;
 
 impl KeyRange {

@@ -100,6 +100,12 @@ async fn bad_parameters_are_refused() {
     }
     let long = "k".repeat(256);
     server.get(&format!("/kv-store/v1/kv/?start={long}")).await.problem(400, "bad-query");
+    // Reading backwards was advised, and is refused alike.
+    for reverse in ["", "&reverse=true"] {
+        let swapped = server.get(&format!("/kv-store/v1/kv/?start=b&end=a{reverse}")).await.problem(400, "bad-query");
+        let detail = swapped["detail"].as_str().unwrap();
+        assert!(detail.contains("swap them") && !detail.contains("reverse=true"), "{detail}");
+    }
     let both = server.get("/kv-store/v1/kv/?key=a&limit=1").await.problem(400, "bad-query");
     assert!(both["detail"].as_str().unwrap().contains("limit"), "{both}");
 }

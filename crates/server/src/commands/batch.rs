@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use super::{
     connect::{Server, explain_write, parse_idempotency_key},
+    files::cant_read,
     output::{self, Answer},
 };
 use crate::exit::Exit;
@@ -60,7 +61,7 @@ impl Batch {
         let answer = client.batch_encoded(&items, self.idempotency_key.as_ref()).await.map_err(explain_write)?;
         if self.answer.is_json() {
             let document = serde_json::json!({"count": answer.count, "revision": answer.revision.0, "replayed": answer.replayed});
-            writeln!(io::stdout(), "{document}")?;
+            output::print_line(&document)?;
         } else {
             let before = if answer.replayed { ", by an earlier request with this idempotency key" } else { "" };
             writeln!(io::stdout(), "{} stored at revision {}{before}", output::entries(answer.count as u64), answer.revision)?;
@@ -72,11 +73,11 @@ impl Batch {
         let reader: Box<dyn Read> = if self.file.as_os_str() == "-" {
             Box::new(io::stdin().lock())
         } else {
-            Box::new(File::open(&self.file).with_context(|| format!("can't read {}", self.file.display()))?)
+            Box::new(File::open(&self.file).with_context(|| cant_read(&self.file))?)
         };
         let mut bytes = Vec::new();
         let limit = BODY_BYTES_MAX_DEFAULT;
-        reader.take(limit as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("can't read {}", self.file.display()))?;
+        reader.take(limit as u64 + 1).read_to_end(&mut bytes).with_context(|| cant_read(&self.file))?;
         ensure!(bytes.len() <= limit, "the input has more than {limit} bytes, more than a batch takes; use `kvstore import`");
         String::from_utf8(bytes).map_err(|error| anyhow!("the input is not UTF-8 from byte {} on", error.utf8_error().valid_up_to() + 1))
     }

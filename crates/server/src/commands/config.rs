@@ -2,18 +2,15 @@
 
 use std::io::{self, Write};
 
-use clap::{ArgMatches, Args};
-use comfy_table::{ContentArrangement, Table, presets};
+use clap::{ArgMatches, Args, ValueEnum};
 use serde_json::json;
 
-use super::output::{self, Form};
+use super::output;
 use crate::{
     exit::Exit,
     settings::{self, Explained, Given, Settings},
 };
 
-/// Columns that a table takes at least: a terminal that does not know its width says 0.
-const TABLE_COLUMNS_MIN: u16 = 80;
 /// What stands for a setting that has no value.
 const NONE: &str = "-";
 
@@ -24,10 +21,20 @@ const NONE: &str = "-";
 pub(super) struct Config {
     /// The form [default: table on a terminal, plain otherwise]
     #[arg(long, short, value_name = "FORM")]
-    output: Option<Form>,
+    output: Option<ConfigForm>,
 
     #[command(flatten)]
     given: Given,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ConfigForm {
+    /// Columns
+    Table,
+    /// A line per setting: name, tab, value, tab, source
+    Plain,
+    /// One JSON document
+    Json,
 }
 
 impl Config {
@@ -38,17 +45,15 @@ impl Config {
         }
         let settings = Settings::resolve(&self.given)?;
         let explained = settings::explain(&self.given, &settings, matches)?;
-        match self.output.unwrap_or(if output::to_terminal() { Form::Table } else { Form::Plain }) {
-            Form::Table => print_table(&explained)?,
-            Form::Plain => {
+        match self.output.unwrap_or(if output::to_terminal() { ConfigForm::Table } else { ConfigForm::Plain }) {
+            ConfigForm::Table => print_table(&explained)?,
+            ConfigForm::Plain => {
                 let lines = explained.iter().map(|setting| row(setting).join("\t") + "\n");
                 output::print(lines.collect::<String>().as_bytes())?;
             }
-            Form::Json => {
+            ConfigForm::Json => {
                 let settings: Vec<_> = explained.iter().map(as_json).collect();
-                let mut text = serde_json::to_vec_pretty(&json!({ "settings": settings }))?;
-                text.push(b'\n');
-                output::print(&text)?;
+                output::print_document(&json!({ "settings": settings }))?;
             }
         }
         Ok(Exit::Ok)
@@ -66,12 +71,7 @@ fn row(setting: &Explained) -> [String; 3] {
 }
 
 fn print_table(explained: &[Explained]) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none_or(|columns| columns < TABLE_COLUMNS_MIN) {
-        table.set_width(TABLE_COLUMNS_MIN);
-    }
-    table.set_header(["SETTING", "VALUE", "FROM"]);
+    let mut table = output::table(&["SETTING", "VALUE", "FROM"]);
     table.add_rows(explained.iter().map(row));
     writeln!(io::stdout(), "{table}")
 }

@@ -10,7 +10,7 @@ use super::{
     conditions::Conditions,
     connect::{Server, explain_write, parse_key},
     get::absent,
-    output::Answer,
+    output::{self, Answer},
 };
 use crate::exit::Exit;
 
@@ -39,7 +39,7 @@ impl Delete {
             return Err(absent(&self.key).into());
         }
         if self.answer.is_json() {
-            writeln!(std::io::stdout(), "{}", serde_json::json!({"key": self.key.as_str(), "deleted": true}))?;
+            output::print_line(&serde_json::json!({"key": self.key.as_str(), "deleted": true}))?;
             return Ok(Exit::Ok);
         }
         writeln!(std::io::stdout(), "deleted {:?}", self.key)?;

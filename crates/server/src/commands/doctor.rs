@@ -95,9 +95,7 @@ impl Doctor {
         let count = |level| diagnoses.iter().filter(|diagnosis| diagnosis.level == level).count();
         let (problems, warnings) = (count(Level::Problem), count(Level::Warning));
         if self.output == Some(DoctorForm::Json) {
-            let mut text = serde_json::to_vec_pretty(&json!({ "problems": problems, "warnings": warnings, "checks": diagnoses }))?;
-            text.push(b'\n');
-            output::print(&text)?;
+            output::print_document(&json!({ "problems": problems, "warnings": warnings, "checks": diagnoses }))?;
         } else {
             output::print(diagnoses.iter().map(lines).collect::<String>().as_bytes())?;
             writeln!(io::stdout(), "{problems} problems, {warnings} warnings")?;

@@ -8,6 +8,7 @@ use kvstore_types::Key;
 
 use super::{
     connect::{Server, explain, parse_key},
+    files::cant_write,
     output,
 };
 use crate::exit::{Exit, Fatal};
@@ -23,8 +24,8 @@ pub(super) struct Get {
     #[arg(long, short, value_name = "FORM")]
     output: Option<EntryForm>,
 
-    /// Print the whole entry as JSON: the same as `-o json`
-    #[arg(long, conflicts_with = "output")]
+    /// The same as `-o json`, as scripts of earlier versions say it
+    #[arg(long, hide = true, conflicts_with = "output")]
     json: bool,
 
     /// Write the value to a file
@@ -49,14 +50,12 @@ impl Get {
         let client = self.server.client()?;
         if self.json || self.output == Some(EntryForm::Json) {
             let entry = client.get(&self.key).await.map_err(explain)?.ok_or_else(|| absent(&self.key))?;
-            let mut text = serde_json::to_vec_pretty(&entry)?;
-            text.push(b'\n');
-            output::print(&text)?;
+            output::print_document(&entry)?;
             return Ok(Exit::Ok);
         }
         let entry = client.get_raw(&self.key).await.map_err(explain)?.ok_or_else(|| absent(&self.key))?;
         if let Some(file) = &self.file {
-            std::fs::write(file, &entry.value).with_context(|| format!("can't write {}", file.display()))?;
+            std::fs::write(file, &entry.value).with_context(|| cant_write(file))?;
         } else if output::to_terminal() && self.output.is_none() {
             let mut text = output::escape_lines(&entry.value);
             if !text.ends_with('\n') {

@@ -2,8 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 
+use anyhow::ensure;
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, Row};
 use kvstore_client::{Entry, PageQuery, Pages};
 use kvstore_types::{Key, limits};
 
@@ -15,10 +16,10 @@ use crate::exit::Exit;
 
 /// Entries in a table, unless --limit says otherwise: what a person looks at.
 const TABLE_ENTRIES: usize = 100;
-/// Columns that a table takes at least: a terminal that does not know its width says 0.
-const TABLE_COLUMNS_MIN: u16 = 80;
-/// Characters of a value in a table.
+/// Characters of a value in a table, of which a narrow terminal shows fewer.
 const TABLE_VALUE_CHARS: usize = 80;
+/// The columns that are shown whole.
+const WHOLE_COLUMNS: &[&str] = &["VERSION", "REVISION", "UPDATED"];
 
 /// List keys and values in the order of their keys
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ pub(super) struct List {
     end: Option<Key>,
 
     /// At most this many entries [default: 100 in a table, all otherwise]
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = parse_limit)]
     limit: Option<usize>,
 
     /// From the last key to the first
@@ -55,12 +56,26 @@ pub(super) struct List {
     server: Server,
 }
 
+/// The API refuses 0 too.
+fn parse_limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a limit is a whole number of entries, 1 at least; leave it out for all".into()),
+        Ok(limit) => Ok(limit),
+    }
+}
+
 impl List {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        // Said here by the names that were typed.
+        ensure!(
+            self.start.is_none() || self.end.is_none() || self.start <= self.end,
+            "--start is greater than --end: swap them; --reverse reads the same range from its end"
+        );
         let form = self.output.unwrap_or(if output::to_terminal() { Form::Table } else { Form::Plain });
         let limit = self.limit.unwrap_or(if form == Form::Table { TABLE_ENTRIES } else { usize::MAX });
         // A table learns from one entry more whether there are others.
         let asked = if form == Form::Table { limit.saturating_add(1) } else { limit };
+        let columns = if self.keys_only { &["KEY"][..] } else { &["KEY", "VALUE"] };
         let pages = self.server.client()?.pages(&PageQuery {
             start: self.start,
             end: self.end,
@@ -71,7 +86,7 @@ impl List {
             ..PageQuery::default()
         });
         match form {
-            Form::Table => print_table(pages, limit).await?,
+            Form::Table => print_table(pages, limit, columns).await?,
             Form::Plain => print_lines(pages, limit, plain_line).await?,
             Form::Json => print_lines(pages, limit, json_line).await?,
         }
@@ -108,11 +123,14 @@ fn plain_line(out: &mut BufWriter<io::StdoutLock<'static>>, entry: &Entry) -> io
 }
 
 fn json_line(out: &mut BufWriter<io::StdoutLock<'static>>, entry: &Entry) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, entry)?;
+    let line = serde_json::to_string(entry)?;
+    let line = if output::to_terminal() { output::escape_json(&line) } else { line };
+    out.write_all(line.as_bytes())?;
     out.write_all(b"\n")
 }
 
-async fn print_table(mut pages: Pages, limit: usize) -> anyhow::Result<()> {
+/// `columns` are those before the ones that are shown whole.
+async fn print_table(mut pages: Pages, limit: usize, columns: &[&str]) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     while rows.len() <= limit
         && let Some(entries) = pages.next_page().await.map_err(explain)?
@@ -122,31 +140,59 @@ async fn print_table(mut pages: Pages, limit: usize) -> anyhow::Result<()> {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let shown = rows.len();
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none_or(|columns| columns < TABLE_COLUMNS_MIN) {
-        table.set_width(TABLE_COLUMNS_MIN);
+    let mut table = output::table(&[columns, WHOLE_COLUMNS].concat());
+    // A text is cut where the column ends: the words of a value are no words of ours.
+    table.set_delimiter('\0').add_rows(rows);
+    for column in table.column_iter_mut().skip(columns.len()) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+        column.set_cell_alignment(CellAlignment::Right);
     }
-    table.set_header(["KEY", "VALUE", "VERSION", "REVISION", "UPDATED"]);
-    table.add_rows(rows);
-    writeln!(io::stdout(), "{table}")?;
+    writeln!(io::stdout(), "{}", table.trim_fmt())?;
     if more {
         writeln!(io::stderr(), "the first {shown} entries; there are more: use --limit, --start or a pipe")?;
     }
     Ok(())
 }
 
-fn row(entry: &Entry) -> [String; 5] {
+/// One line, whatever the entry holds.
+fn row(entry: &Entry) -> Row {
     let value = entry.value.as_deref().map(|value| {
         // More is cut off below: a large value is not escaped whole for its beginning.
         let head = value.get(..TABLE_VALUE_CHARS * 4).unwrap_or(value);
         output::shorten(&output::escape(head), TABLE_VALUE_CHARS)
     });
-    [
-        output::escape(entry.key.as_bytes()),
-        value.unwrap_or_default(),
-        entry.version.to_string(),
-        entry.revision.to_string(),
-        entry.updated_at.clone(),
-    ]
+    let cells = [
+        Some(output::escape(entry.key.as_bytes())),
+        value,
+        Some(entry.version.to_string()),
+        Some(entry.revision.to_string()),
+        Some(output::escape(to_the_second(&entry.updated_at).as_bytes())),
+    ];
+    let mut row = Row::from(cells.into_iter().flatten());
+    row.max_height(1);
+    row
+}
+
+/// A time without the digits after its seconds.
+fn to_the_second(time: &str) -> String {
+    match time.split_once('.') {
+        Some((whole, rest)) => format!("{whole}{}", rest.trim_start_matches(|digit: char| digit.is_ascii_digit())),
+        None => time.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_to_the_second() {
+        for (time, told) in [
+            ("2026-01-02T03:04:05.678901Z", "2026-01-02T03:04:05Z"),
+            ("2026-01-02T03:04:05.6+01:00", "2026-01-02T03:04:05+01:00"),
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ] {
+            assert_eq!(to_the_second(time), told);
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod connect;
 mod delete;
 mod doctor;
 mod export;
+mod files;
 mod frame;
 mod get;
 mod health;
@@ -30,13 +31,17 @@ mod serve;
 mod state_file;
 mod version;
 
-use clap::{ArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
-use crate::exit::Exit;
+pub(crate) use self::output::{escape_json, harmless};
+use crate::{
+    exit::{self, Exit},
+    settings,
+};
 
 /// A persistent key-value store behind a REST API
 #[derive(Debug, Parser)]
-#[command(name = "kvstore", version, max_term_width = 120)]
+#[command(name = "kvstore", version, max_term_width = 120, after_help = exit::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -45,23 +50,36 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(Box<serve::Serve>),
+    #[command(after_help = exit::KEY_HELP)]
     Get(get::Get),
+    #[command(after_help = exit::CLIENT_HELP)]
     Put(put::Put),
+    #[command(after_help = exit::KEY_HELP)]
     Delete(delete::Delete),
+    #[command(after_help = exit::CLIENT_HELP)]
     List(list::List),
+    #[command(after_help = exit::CLIENT_HELP)]
     Batch(batch::Batch),
     Bench(bench::Bench),
+    #[command(after_help = exit::TRANSFER_HELP)]
     Import(import::Import),
+    #[command(after_help = exit::TRANSFER_HELP)]
     Export(export::Export),
+    #[command(after_help = exit::HEALTH_HELP)]
     Health(health::Health),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    #[command(after_help = exit::SETTINGS_HELP)]
     Config(Box<config::Config>),
     Doctor(Box<doctor::Doctor>),
+    #[command(after_help = exit::SETTINGS_HELP)]
     Migrate(Box<migrate::Migrate>),
+    #[command(after_help = exit::LOCAL_HELP)]
     Version(version::Version),
+    #[command(after_help = exit::LOCAL_HELP)]
     Completions(completions::Completions),
+    #[command(after_help = exit::LOCAL_HELP)]
     Man(man::Man),
 }
 
@@ -70,6 +88,16 @@ pub(crate) fn wants_json(matches: &ArgMatches) -> bool {
     let Some((_, verb)) = matches.subcommand() else { return false };
     let form = verb.try_get_raw("output").ok().flatten().and_then(|mut forms| forms.next());
     form.is_some_and(|form| form == "json") || verb.try_get_one::<bool>("json").is_ok_and(|json| json == Some(&true))
+}
+
+/// The command line that is taken here and now. A KVSTORE_URL that is empty is none: that is how a variable is taken back in many
+/// places.
+pub(crate) fn command() -> Command {
+    let command = Cli::command();
+    if !settings::is_emptied("KVSTORE_URL") {
+        return command;
+    }
+    command.mut_subcommands(|verb| verb.mut_args(|argument| if argument.get_id() == "url" { argument.env(None) } else { argument }))
 }
 
 /// Does what was typed. `matches` knows how each value was given.

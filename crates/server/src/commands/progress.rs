@@ -14,7 +14,10 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::frame;
+use super::{
+    frame,
+    output::{escape_json, harmless},
+};
 
 /// Between two lines for a program.
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -247,7 +250,7 @@ impl Teller {
             self.json(&Message { event: "message", text });
         } else {
             // Nothing is left to do if stderr is closed.
-            self.bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+            self.bar.suspend(|| drop(writeln!(io::stderr(), "{}", harmless(text))));
         }
     }
 
@@ -257,9 +260,8 @@ impl Teller {
     }
 
     fn json(&self, line: &impl Serialize) {
-        if let Ok(mut text) = serde_json::to_vec(line) {
-            text.push(b'\n');
-            let _ = io::stderr().write_all(&text);
+        if let Ok(text) = serde_json::to_string(line) {
+            let _ = io::stderr().write_all((escape_json(&text) + "\n").as_bytes());
         }
     }
 }

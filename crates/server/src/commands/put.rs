@@ -14,7 +14,8 @@ use kvstore_types::{Key, Ttl, limits};
 use super::{
     conditions::PutConditions,
     connect::{Server, explain_write, parse_key},
-    output::Answer,
+    files::cant_read,
+    output::{self, Answer},
 };
 use crate::exit::Exit;
 
@@ -25,7 +26,7 @@ pub(super) struct Put {
     #[arg(value_parser = parse_key)]
     key: Key,
 
-    /// The value; `-`, or no value and a pipe, reads it from stdin
+    /// The value; `-`, or no value and a pipe that is not empty, reads it from stdin
     #[arg(conflicts_with = "file", allow_negative_numbers = true)]
     value: Option<String>,
 
@@ -56,7 +57,7 @@ impl Put {
         let answer = client.put(&self.key, value, &options).await.map_err(explain_write)?;
         if self.answer.is_json() {
             let entry = Entry { value: None, ..answer.entry };
-            writeln!(std::io::stdout(), "{}", serde_json::to_string(&entry)?)?;
+            output::print_line(&entry)?;
             return Ok(Exit::Ok);
         }
         let done = if answer.created { "created" } else { "updated" };
@@ -67,8 +68,8 @@ impl Put {
     fn value(&self) -> anyhow::Result<Bytes> {
         match (&self.value, &self.file) {
             (_, Some(file)) => {
-                let reader = std::fs::File::open(file).with_context(|| format!("can't read {}", file.display()))?;
-                read_to_end(reader).with_context(|| format!("can't read {}", file.display()))
+                let reader = std::fs::File::open(file).with_context(|| cant_read(file))?;
+                read_to_end(reader).with_context(|| cant_read(file))
             }
             (Some(text), None) if text != "-" => Ok(text.clone().into()),
             (value, None) => {
@@ -76,7 +77,13 @@ impl Put {
                     value.is_some() || !std::io::stdin().is_terminal(),
                     "no value: give it after the key, with --file, or through a pipe (`kvstore put KEY -` reads from the keyboard)"
                 );
-                read_to_end(std::io::stdin().lock()).context("can't read stdin")
+                let bytes = read_to_end(std::io::stdin().lock()).context("can't read stdin")?;
+                // A value that was forgotten looks like this too, in cron and in a unit.
+                ensure!(
+                    value.is_some() || !bytes.is_empty(),
+                    "no value: none was given, and stdin is empty; to store an empty value, say so: `kvstore put KEY ''`, or `-` for stdin"
+                );
+                Ok(bytes)
             }
         }
     }

@@ -36,6 +36,11 @@ pub(super) const KNOWN: &[&str] = &[
     "KVSTORE_URL",
 ];
 
+/// Whether a variable is set to nothing.
+pub(crate) fn is_emptied(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
 /// Looks through the environment for names that would be passed over.
 ///
 /// # Errors

@@ -47,6 +47,11 @@ fn every_workload_does_what_it_says_and_leaves_nothing() {
         for kind in found.values() {
             let at = |name: &str| kind["latency_us"][name].as_u64().expect("a latency");
             assert!(0 < at("p50") && at("p50") <= at("p99") && at("p99") <= at("max"), "{report}");
+            let buckets = kind["buckets"].as_array().expect("buckets");
+            assert_eq!(buckets.iter().map(count).sum::<u64>(), count(kind), "{report}");
+            let ends = |bucket: &Value| (bucket["from_us"].as_u64().expect("a time"), bucket["to_us"].as_u64().expect("a time"));
+            assert!(buckets.windows(2).all(|pair| ends(&pair[0]).1 == ends(&pair[1]).0), "{report}");
+            assert!(buckets.iter().any(|bucket| ends(bucket).0 <= at("p50") && at("p50") < ends(bucket).1), "{report}");
         }
         if workload == "e" {
             assert!(found["scan"]["entries"].as_u64().expect("a count") > count(&found["scan"]), "{report}");
@@ -138,7 +143,9 @@ fn ctrl_c_ends_the_run_with_a_report_and_deletes_the_records() {
 fn a_person_gets_a_table_and_is_told_what_a_closed_loop_hides() {
     let (server, _dir) = server();
     let said = expect_exit(&server.client(&["bench", "--operations", "200", "--records", "50"], b""), 0);
-    for part in ["workload A on http://", "P99.9", "loaded 50 records", "hides queueing"] {
+    // A pipe gets the histograms too, one for each operation.
+    for part in ["workload A on http://", "P99.9", "loaded 50 records", "hides queueing", "latency of read:\n", "latency of update:\n", "█"]
+    {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     let said = expect_exit(&server.client(&["bench", "--operations", "200", "--records", "50", "--rate", "10000"], b""), 0);

@@ -46,6 +46,25 @@ fn put_takes_its_value_from_the_line_a_file_or_stdin() {
     server.stop();
 }
 
+/// In cron or a unit stdin is /dev/null: a forgotten value replaced what was there by nothing.
+#[test]
+fn a_forgotten_value_is_not_an_empty_one() {
+    let (server, dir) = server();
+    expect_exit(&server.client(&["put", "k", "kept"], b""), 0);
+    let refused = server.client(&["put", "k"], b"");
+    expect_exit(&refused, 2);
+    assert!(text(&refused.stderr).contains("`kvstore put KEY ''`"), "{}", text(&refused.stderr));
+    assert_eq!(expect_exit(&server.client(&["get", "k"], b""), 0), "kept");
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").expect("a file");
+    for meant in [&["put", "k", ""][..], &["put", "k", "-"], &["put", "k", "--file", empty.to_str().expect("UTF-8")]] {
+        expect_exit(&server.client(&["put", "k", "kept"], b""), 0);
+        expect_exit(&server.client(meant, b""), 0);
+        assert_eq!(expect_exit(&server.client(&["get", "k"], b""), 0), "", "{meant:?}");
+    }
+    server.stop();
+}
+
 #[test]
 fn conditions_and_expiry_reach_the_store() {
     let (server, _dir) = server();
@@ -77,10 +96,18 @@ fn list_selects_orders_and_escapes() {
     assert_eq!(list(&["--start", "b1", "--end", "b2", "--keys-only", "--reverse"]), "b2\nb1\n");
     assert_eq!(list(&["--limit", "1", "--keys-only"]), "a\n");
     assert_eq!(list(&["--prefix", "nothing"]), "");
+    let nothing = server.client(&["list", "--limit", "0"], b"");
+    expect_exit(&nothing, 2);
+    assert!(text(&nothing.stderr).contains("1 at least"), "{}", text(&nothing.stderr));
     let table = list(&["-o", "table", "--limit", "3"]);
     assert!(table.contains("KEY") && table.contains("b2") && !table.contains('\u{1b}'), "{table}");
-    let refused = server.client(&["list", "--start", "b", "--end", "a"], b"");
-    expect_exit(&refused, 2);
+    // To swap them is the way in both directions; it was said that reading backwards is another.
+    for reverse in [&[][..], &["--reverse"]] {
+        let refused = server.client(&[&["list", "--start", "b2", "--end", "a"], reverse].concat(), b"");
+        expect_exit(&refused, 2);
+        assert!(text(&refused.stderr).contains("swap them; --reverse reads"), "{}", text(&refused.stderr));
+    }
+    assert_eq!(list(&["--start", "a", "--end", "b1", "--keys-only", "--reverse"]), "b1\na\n");
     server.stop();
 }
 
@@ -101,6 +128,10 @@ fn health_is_the_nodes_own_word() {
     let document: Value = serde_json::from_str(&expect_exit(&server.client(&["health"], b""), 0)).expect("JSON");
     assert_eq!(document["status"], "healthy", "{document}");
     assert_eq!(document["cluster"]["total_nodes"], 1, "{document}");
+    // It was JSON through a pipe whatever was asked for.
+    let lines = expect_exit(&server.client(&["health", "-o", "text"], b""), 0);
+    let line = |name: &str| lines.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    assert_eq!((line("status "), line("cluster.total_nodes ")), (Some("healthy"), Some("1")), "{lines}");
     server.stop();
 }
 
@@ -121,6 +152,56 @@ fn wrong_usage_is_exit_2_and_says_what_to_do() {
         expect_exit(&output, 2);
         assert!(text(&output.stderr).contains(advice), "{arguments:?} said {}", text(&output.stderr));
     }
+}
+
+/// These ended with what is wrong, and not with what to do.
+#[test]
+fn errors_of_the_server_and_of_files_say_what_to_do_next() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(&dir.path().join("data"), &["--max-value-bytes", "10"]);
+    let elsewhere = format!("{}/foo", server.url);
+    let cases: [(&[&str], &str); 5] = [
+        (&["put", "k", "eleven bytes"], "--max-value-bytes"),
+        (&["put", "k", "--file", "/nowhere"], "name a file that is there"),
+        (&["batch", "/nowhere"], "name a file that is there"),
+        (&["import", "/nowhere"], "name a file that is there"),
+        (&["get", "k", "--url", &elsewhere], "give --url (or KVSTORE_URL) the address of a kvstore alone"),
+    ];
+    for (arguments, advice) in cases {
+        let output = server.client(arguments, b"");
+        expect_exit(&output, 2);
+        assert!(text(&output.stderr).contains(advice), "{arguments:?} said {}", text(&output.stderr));
+    }
+    expect_exit(&server.client(&["put", "k", "v"], b""), 0);
+    let unwritable = server.client(&["get", "k", "--file", "/nowhere/at/all"], b"");
+    expect_exit(&unwritable, 2);
+    assert!(text(&unwritable.stderr).contains("name a file in a directory"), "{}", text(&unwritable.stderr));
+    server.stop();
+}
+
+/// It took 60 seconds, and could not be told to take less.
+#[test]
+fn a_server_that_is_silent_is_given_up_on_when_the_user_says() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let output = run(kvstore(&["get", "k", "--url", &url, "--timeout", "1"]), b"");
+    expect_exit(&output, 2);
+    assert!(text(&output.stderr).contains("it took too long; ") && text(&output.stderr).contains("--timeout"), "{}", text(&output.stderr));
+    expect_exit(&run(kvstore(&["get", "k", "--url", &url, "--timeout", "0"]), b""), 2);
+}
+
+#[test]
+fn an_empty_url_in_the_environment_is_none() {
+    let mut command = kvstore(&["get", "k"]);
+    command.env("KVSTORE_URL", "");
+    let output = run(command, b"");
+    assert!(!text(&output.stderr).contains("has no scheme"), "{}", text(&output.stderr));
+    // Nothing was said of a server: the default is asked, whatever it answers here.
+    let mut command = kvstore(&["get", "k", "--url", ""]);
+    command.env("KVSTORE_URL", "");
+    let output = run(command, b"");
+    expect_exit(&output, 2);
+    assert!(text(&output.stderr).contains("has no scheme"), "{}", text(&output.stderr));
 }
 
 #[test]

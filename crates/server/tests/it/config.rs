@@ -88,3 +88,10 @@ fn what_serve_refuses_or_passes_over_is_said() {
         assert!(text(&output.stderr).contains(advice), "{arguments:?} {environment:?}: {}", text(&output.stderr));
     }
 }
+
+/// The help was that of `list`, which `import` takes.
+#[test]
+fn the_help_tells_the_forms_of_settings() {
+    let help = expect_exit(&run(kvstore(&["config", "--help"]), b""), 0);
+    assert!(help.contains("One JSON document") && !help.contains("import") && !help.contains("per entry"), "{help}");
+}

@@ -147,3 +147,11 @@ fn a_small_disk_in_memory_is_both_said() {
     assert!(level == "warning" && detail.starts_with("tmpfs is memory"), "{detail}");
     assert_eq!(text(&output.stderr), "");
 }
+
+/// Root may write there, and no directory can be made.
+#[test]
+fn a_directory_in_proc_can_not_be_made() {
+    let output = doctor(Path::new("/proc/kvstore/data"), &["--listen", &free_port(), "-o", "json"]);
+    let (level, detail, advice) = of(&output, 1, "data");
+    assert!(level == "problem" && detail.contains("can't be made in /proc") && advice.contains("--data-dir"), "{detail}: {advice}");
+}

@@ -118,6 +118,7 @@ fn a_port_in_use_has_an_exit_code_of_its_own() {
     let output = run(command, b"");
     expect_exit(&output, 6);
     assert!(text(&output.stderr).contains("--listen"), "{}", text(&output.stderr));
+    assert!(!dir.path().join("data").exists(), "a server that never served left a data directory");
 }
 
 #[test]

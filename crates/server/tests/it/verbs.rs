@@ -102,11 +102,44 @@ fn completions_and_manual_pages_know_every_verb() {
     assert_eq!(text(&checked.stderr), "", "bash takes the completions");
     let pages = dir.path().join("man/man1");
     expect_exit(&run(kvstore(&["man", pages.to_str().expect("UTF-8")]), b""), 0);
+    let page = |name: &str| std::fs::read_to_string(pages.join(format!("{name}.1"))).expect("a page for each verb");
+    let main = page("kvstore");
     for verb in verbs {
-        let page = std::fs::read_to_string(pages.join(format!("kvstore-{verb}.1"))).expect("a page for each verb");
-        assert!(page.contains(".SH OPTIONS") || page.contains(".SH SYNOPSIS"), "{verb}: {page}");
+        assert!(main.contains(&format!("kvstore\\-{verb}(1)")), "{verb} is not in {main}");
+        let (page, help) = (page(&format!("kvstore-{verb}")), expect_exit(&run(kvstore(&[verb, "--help"]), b""), 0));
+        for part in [
+            ".SH NAME",
+            ".SH SYNOPSIS",
+            ".SH OPTIONS",
+            ".SH \"EXIT STATUS\"\n.TP\n\\fB0\\fR",
+            concat!("kvstore ", env!("CARGO_PKG_VERSION")),
+        ] {
+            assert!(page.contains(part), "{verb} has no {part}: {page}");
+        }
+        assert!(help.contains("Exit codes: 0 "), "{verb} --help: {help}");
     }
-    let main = std::fs::read_to_string(pages.join("kvstore.1")).expect("a page for all");
-    assert!(main.contains("kvstore\\-import(1)") || main.contains("import"), "{main}");
     expect_exit(&run(kvstore(&["man", "/proc/nowhere"]), b""), 2);
+}
+
+/// The pages named no variable, and only some had exit codes, under EXTRA.
+#[test]
+fn a_manual_page_names_variables_exit_codes_and_examples() {
+    let dir = TempDir::new().expect("a directory");
+    expect_exit(&run(kvstore(&["man", dir.path().to_str().expect("UTF-8")]), b""), 0);
+    let page = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect("a page");
+    let get = page("kvstore-get.1");
+    for part in [
+        ".SH ENVIRONMENT",
+        "\\fBKVSTORE_URL\\fR\nThe server\\*(Aqs URL; \\-\\-url goes before it",
+        "\\fBKVSTORE_TOKEN\\fR",
+        "\\fB1\\fR\nthere is no such key",
+        ".TH kvstore-get 1 ",
+    ] {
+        assert!(get.contains(part), "{part} is not in {get}");
+    }
+    assert!(!get.contains("\\-\\-json"), "{get}");
+    let serve = page("kvstore-serve.1");
+    assert!(serve.contains("\\fBKVSTORE_LISTEN\\fR") && serve.contains(".SH NOTES\nSettings: "), "{serve}");
+    assert!(serve.contains("\\fB6\\fR\nthe address can\\*(Aqt be listened on"), "{serve}");
+    assert!(page("kvstore-man.1").contains(".SH EXAMPLES\n\\fBkvstore man "), "{}", page("kvstore-man.1"));
 }

@@ -154,7 +154,7 @@ impl Bench {
             }
             Err(error) => {
                 if let Err(left) = deleted {
-                    writeln!(io::stderr(), "{left:#}")?;
+                    writeln!(io::stderr(), "{}", output::harmless(&format!("{left:#}")))?;
                 }
                 Err(error)
             }
@@ -219,11 +219,9 @@ impl Bench {
         };
         let report = Report::new(head, &outcome);
         if self.answer.is_json() {
-            let mut text = serde_json::to_vec_pretty(&report)?;
-            text.push(b'\n');
-            output::print(&text)?;
+            output::print_document(&report)?;
         } else {
-            output::print(report.text(output::to_terminal()).as_bytes())?;
+            output::print(report.text().as_bytes())?;
         }
         Ok(match (report.all_failed(), interrupted) {
             (true, _) => Exit::Error,

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::{distribution::Distribution, run::Outcome, tally::Lane, workload::Workload};
+use super::{super::output::harmless, distribution::Distribution, run::Outcome, tally::Lane, workload::Workload};
 
 /// Columns of the longest bar of the histogram.
 const BAR_COLUMNS: u64 = 40;
@@ -22,8 +22,6 @@ pub(super) struct Report {
     /// Operations that were due and never sent.
     unsent: u64,
     kinds: BTreeMap<&'static str, KindReport>,
-    #[serde(skip)]
-    octaves: Vec<(u64, u64)>,
     #[serde(skip)]
     first_errors: Vec<String>,
 }
@@ -71,6 +69,8 @@ struct KindReport {
     per_second: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<Latency>,
+    /// The histogram, one bucket after the other.
+    buckets: Vec<Bucket>,
     errors: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errors_by_kind: BTreeMap<String, u64>,
@@ -89,6 +89,14 @@ struct Latency {
     max: u64,
 }
 
+/// Operations that took at least `from_us` microseconds, and less than `to_us`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Bucket {
+    from_us: u64,
+    to_us: u64,
+    count: u64,
+}
+
 impl Load {
     pub(super) fn new(records: u64, took: Duration) -> Self {
         Self { records, seconds: rounded(took.as_secs_f64()), per_second: per_second(records, took) }
@@ -101,9 +109,11 @@ impl Report {
         let lanes = || tally.lanes();
         let kinds = lanes().map(|(kind, lane)| (kind.name(), KindReport::new(kind.name(), lane, *took))).collect();
         let first_errors = lanes().flat_map(|(kind, lane)| {
-            lane.errors
-                .iter()
-                .map(move |(error, errors)| format!("{} × {error} ({}), first: {}", HumanCount(errors.count), kind.name(), errors.first))
+            lane.errors.iter().map(move |(error, errors)| {
+                // What a server says, and so what others stored.
+                let first = harmless(&errors.first);
+                format!("{} × {error} ({}), first: {first}", HumanCount(errors.count), kind.name())
+            })
         });
         Self {
             head,
@@ -113,7 +123,6 @@ impl Report {
             errors: tally.failed(),
             unsent: *unsent,
             kinds,
-            octaves: tally.octaves(),
             first_errors: first_errors.collect(),
         }
     }
@@ -123,8 +132,8 @@ impl Report {
         self.operations == 0 && self.errors > 0
     }
 
-    /// The report as text, on a terminal with the histogram.
-    pub(super) fn text(&self, to_terminal: bool) -> String {
+    /// The report as text.
+    pub(super) fn text(&self) -> String {
         let mut lines = vec![self.headline()];
         if let Some(load) = self.head.load {
             lines.push(format!(
@@ -144,9 +153,7 @@ impl Report {
         ));
         lines.push(self.table());
         lines.extend(self.notes());
-        if to_terminal && !self.octaves.is_empty() {
-            lines.push(self.histogram());
-        }
+        lines.extend(self.kinds.iter().filter_map(|(name, kind)| kind.histogram(name)));
         lines.push(match self.head.pacing {
             Pacing::Closed => {
                 "closed loop: a connection waits for its answer before it asks again, which hides queueing; --rate shows it".to_owned()
@@ -201,18 +208,6 @@ impl Report {
         }
         notes
     }
-
-    /// A bar for each power of two of microseconds.
-    fn histogram(&self) -> String {
-        let most = self.octaves.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
-        let bars = self.octaves.iter().map(|(from, count)| {
-            let columns = (count * BAR_COLUMNS).div_ceil(most);
-            let percent = *count as f64 * 100.0 / self.operations.max(1) as f64;
-            let range = format!("{} to {}", micros(*from), micros(from * 2));
-            format!("{range:>18}  {:<40}  {percent:.2} %", "█".repeat(columns as usize))
-        });
-        bars.collect::<Vec<_>>().join("\n")
-    }
 }
 
 impl KindReport {
@@ -224,11 +219,24 @@ impl KindReport {
             count: latencies.len(),
             per_second: per_second(latencies.len(), took),
             latency_us: (!latencies.is_empty()).then_some(latency),
+            buckets: lane.octaves().into_iter().map(|(from_us, count)| Bucket { from_us, to_us: from_us * 2, count }).collect(),
             errors: lane.failed(),
             errors_by_kind: lane.errors.iter().map(|(kind, errors)| (kind.clone(), errors.count)).collect(),
             retries: (name == "read-modify-write").then_some(lane.retries),
             entries: (name == "scan").then_some(lane.entries),
         }
+    }
+
+    /// A bar for each bucket; nothing where nothing succeeded.
+    fn histogram(&self, name: &str) -> Option<String> {
+        let most = self.buckets.iter().map(|bucket| bucket.count).max().filter(|most| *most > 0)?;
+        let bars = self.buckets.iter().map(|bucket| {
+            let columns = (bucket.count * BAR_COLUMNS).div_ceil(most);
+            let percent = bucket.count as f64 * 100.0 / self.count.max(1) as f64;
+            let range = format!("{} to {}", micros(bucket.from_us), micros(bucket.to_us));
+            format!("{range:>18}  {:<40}  {percent:.2} %", "█".repeat(columns as usize))
+        });
+        Some(format!("latency of {name}:\n{}", bars.collect::<Vec<_>>().join("\n")))
     }
 
     fn row(&self, name: &str) -> Vec<String> {
@@ -295,13 +303,16 @@ mod tests {
     fn a_run_in_which_all_failed_is_told_apart_and_says_why() {
         let failure = || Err(Failure { kind: "HTTP 503".into(), text: "too busy".into(), retries: 0 });
         let failed = report(vec![failure(), failure()]);
-        let text = failed.text(true);
+        let text = failed.text();
         assert!(failed.all_failed() && text.contains("2 × HTTP 503 (read-modify-write), first: too busy"), "{text}");
         assert!(text.contains("7 operations were due and never sent"), "{text}");
         let some = report(vec![failure(), Ok(Done { retries: 3, entries: 0 })]);
-        let text = some.text(true);
-        assert!(!some.all_failed() && text.contains("3 retries") && text.contains("2.05 ms to 4.10 ms  █"), "{text}");
-        assert!(!some.text(false).contains('█'), "a histogram where nobody looks");
+        let text = some.text();
+        assert!(!some.all_failed() && text.contains("3 retries"), "{text}");
+        assert!(text.contains("latency of read-modify-write:\n2.05 ms to 4.10 ms  █") && text.matches("latency of").count() == 1, "{text}");
+        let json = serde_json::to_value(&some).expect("JSON");
+        let buckets = json.pointer("/kinds/read-modify-write/buckets").expect("buckets");
+        assert_eq!(*buckets, serde_json::json!([{"from_us": 2048, "to_us": 4096, "count": 1}]), "{json}");
         assert!(!report(Vec::new()).all_failed(), "nothing was tried");
     }
 

@@ -90,19 +90,19 @@ impl Tally {
         self.recent.reset();
         recent
     }
+}
 
+impl Lane {
     /// How many latencies lie at or above each power of two of microseconds and below the next, from the shortest on.
     pub(super) fn octaves(&self) -> Vec<(u64, u64)> {
         let mut octaves = BTreeMap::new();
-        for value in self.kinds.values().flat_map(|lane| lane.latencies.iter_recorded()) {
+        for value in self.latencies.iter_recorded() {
             *octaves.entry(value.value_iterated_to().max(1).ilog2()).or_insert(0) += value.count_at_value();
         }
         let (Some((first, _)), Some((last, _))) = (octaves.first_key_value(), octaves.last_key_value()) else { return Vec::new() };
         (*first..=*last).map(|octave| (1 << octave, octaves.get(&octave).copied().unwrap_or_default())).collect()
     }
-}
 
-impl Lane {
     pub(super) fn failed(&self) -> u64 {
         self.errors.values().map(|errors| errors.count).sum()
     }
@@ -124,7 +124,7 @@ mod tests {
         let (_, lane) = tally.lanes().next().expect("a lane");
         assert_eq!(lane.errors["HTTP 503"], Errors { count: 2, first: "first".into() });
         assert_eq!((lane.latencies.max(), lane.retries), (300, 5));
-        assert_eq!(tally.octaves(), [(64, 1), (128, 0), (256, 1)]);
+        assert_eq!(lane.octaves(), [(64, 1), (128, 0), (256, 1)]);
         assert_eq!(tally.take_recent(), (2, 300));
         assert_eq!(tally.take_recent(), (0, 0));
     }

@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use kvstore_storage::{OpenError, identify};
 use rustix::{
-    fs::{Access, AtFlags, CWD, accessat},
+    fs::{Access, AtFlags, CWD, accessat, statfs},
     process::geteuid,
 };
 
@@ -50,7 +50,7 @@ pub(super) fn look(dir: &Path, is_serving: bool) -> Diagnosis {
 fn absent(dir: &Path) -> Diagnosis {
     let shown = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let parent = existing(&shown);
-    match writable(parent) {
+    match writable(parent).and_then(|()| takes_directories(parent)) {
         Ok(()) => Diagnosis::ok(CHECK, format!("{} is not there yet and can be made", shown.display())),
         Err(error) => {
             let detail = format!("{} is not there and can't be made in {}: {error}", shown.display(), parent.display());
@@ -69,6 +69,18 @@ fn writable(dir: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     Ok(accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
+/// File systems in which the kernel shows what it knows: root may write there, and still no directory can be made for a store. The
+/// magic numbers are those of `statfs(2)`: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, configfs, devpts and bpf.
+const OF_THE_KERNEL: &[u64] =
+    &[0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0x6265_6570, 0x1cd1, 0xcafe_4a11];
+
+fn takes_directories(dir: &Path) -> io::Result<()> {
+    if OF_THE_KERNEL.contains(&(statfs(dir)?.f_type as u64 & 0xffff_ffff)) {
+        return Err(io::Error::other("it shows the kernel's own state, and keeps no files"));
+    }
+    Ok(())
 }
 
 fn is_empty(dir: &Path) -> bool {

@@ -15,7 +15,11 @@ use kvstore_types::Key;
 use parking_lot::Mutex;
 
 use super::{
-    super::{compression::Compression, connect::explain},
+    super::{
+        compression::Compression,
+        connect::explain,
+        output::{escape_json, to_terminal},
+    },
     state::Reached,
 };
 
@@ -56,6 +60,8 @@ pub(super) struct Sink {
     compression: Compression,
     form: Form,
     reached: Arc<Mutex<Reached>>,
+    /// The lines go to a terminal, which nothing stored may steer.
+    is_shown: bool,
     /// Lines that are not written yet, and how many they are.
     lines: Vec<u8>,
     count: u64,
@@ -64,7 +70,8 @@ pub(super) struct Sink {
 impl Sink {
     /// `reached` is how far the target is already, and is brought on with each piece.
     pub(super) fn new(target: Target, compression: Compression, form: Form, reached: Arc<Mutex<Reached>>) -> Self {
-        Self { target, compression, form, reached, lines: Vec::new(), count: 0 }
+        let is_shown = matches!(target, Target::Stdout(_)) && to_terminal();
+        Self { target, compression, form, is_shown, reached, lines: Vec::new(), count: 0 }
     }
 
     /// Writes a page's entries.
@@ -108,6 +115,10 @@ impl Sink {
     /// Writes the lines that there are. The last one has this key.
     fn write_piece(&mut self, last_key: &Key) -> anyhow::Result<()> {
         let written = match self.compression {
+            Compression::None if self.is_shown => {
+                let shown = escape_json(&String::from_utf8_lossy(&self.lines));
+                self.target.write_all(shown.as_bytes()).map(|()| self.lines.len())
+            }
             Compression::None => self.target.write_all(&self.lines).map(|()| self.lines.len()),
             packs => packs.pack(&self.lines).and_then(|packed| self.target.write_all(&packed).map(|()| packed.len())),
         };

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use super::super::compression::Compression;
+use super::super::{compression::Compression, files::cant_read};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -39,7 +39,7 @@ impl Input {
             let compression = Compression::of_bytes(stdin.fill_buf().context("can't read stdin")?);
             return Ok(Self { reader: Reader::Stream(compression.reader(Box::new(stdin))?), bytes: None, read });
         }
-        let named = || format!("can't read {}", path.display());
+        let named = || cant_read(path);
         let file = File::open(path).with_context(named)?;
         let metadata = file.metadata().with_context(named)?;
         ensure!(!metadata.is_dir(), "{} is a directory; name a file of JSON lines", path.display());
