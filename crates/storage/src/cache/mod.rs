@@ -41,7 +41,9 @@
 //! has a new one (`links.rs`), which begins with the question what it has reached. An instance with a policy that may evict marks
 //! is not used in fenced mode. One that has no memory left takes marks all the same, and no fills.
 //!
-//! `tests/it/fence_model` is a model of the fenced mode, checked through all its interleavings.
+//! `tests/it/fence_model` is a model of the fenced mode, checked through all its interleavings within its bounds. It has no removal of
+//! a node that is gone and no end of a mark's time: these rest on the bound on how late a write can take effect, which the authority
+//! and `CACHE_REMOVAL_MS` keep.
 //!
 //! Not promised: that a Redis behind a proxy which keeps connections while it replaces the server is noticed; that writes past
 //! kvstore are; that a wall clock of Redis which jumps by ten minutes keeps a mark of a write whose outcome is unknown.
