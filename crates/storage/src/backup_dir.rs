@@ -72,6 +72,16 @@ impl BackupDir {
     /// # Errors
     /// It is not a backup, of a newer format, not whole, or can't be read.
     pub fn open(root: &Path) -> Result<Self, BackupError> {
+        let backup = Self::open_lists(root)?;
+        backup.check_files()?;
+        Ok(backup)
+    }
+
+    /// Reads the lists of a backup and nothing else: for who looks at all that is wrong with its files.
+    ///
+    /// # Errors
+    /// It is not a backup, of a newer format, not whole, or can't be read.
+    pub fn open_lists(root: &Path) -> Result<Self, BackupError> {
         let format = |reason| match reason {
             BackupFormatError::Damaged(reason) => BackupError::Damaged(reason),
             reason => BackupError::Format { path: root.to_owned(), reason },
@@ -89,7 +99,6 @@ impl BackupDir {
             BackupError::Damaged(reason) => BackupError::Damaged(format!("{reason}: it was changed, or is another backup's")),
             error => error,
         })?;
-        backup.check_files()?;
         Ok(backup)
     }
 
@@ -104,20 +113,14 @@ impl BackupDir {
         let count = faults.len();
         let Some(first) = faults.into_iter().next() else { return Ok(()) };
         match first {
-            BackupError::Damaged(reason) if count > 1 || self.has_other_files() => Err(BackupError::Damaged(format!(
-                "{reason}. {count} of its {} files are not those that {MANIFEST} lists: {FOLDER}/ is of another backup, perhaps of another \
+            BackupError::Damaged(reason) if count > 1 => Err(BackupError::Damaged(format!(
+                "{reason}. {count} of its {} files are not those that {MANIFEST} lists: {FOLDER}/ is perhaps of another backup, or of another \
                  store; this one is of the store {}",
                 self.manifest.files.len(),
                 self.manifest.identity
             ))),
             first => Err(first),
         }
-    }
-
-    /// Whether there are files that the list does not name.
-    fn has_other_files(&self) -> bool {
-        let is_listed = |name: &std::ffi::OsStr| self.manifest.files.iter().any(|file| name == file.name.as_str());
-        fs::read_dir(self.files()).is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| !is_listed(&file.file_name()))))
     }
 
     /// What the backup says of itself.

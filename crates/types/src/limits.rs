@@ -242,6 +242,8 @@ pub const CACHE_LAPSE_MS: u64 = 10_000;
 pub const CACHE_REMOVAL_MS: u64 = 100_000;
 /// Keys of writes whose outcome is not known, which a node remembers; past this number it remembers how long it must not agree.
 pub const CACHE_UNRESOLVED_KEYS_MAX: usize = 200_000;
+/// The same of these writes.
+pub const CACHE_UNRESOLVED_WRITES_MAX: usize = 10_000;
 /// One hit in this many is compared with the authority.
 pub const CACHE_COMPARE_ONE_IN: u64 = 1_000;
 /// Above this part of Redis's memory limit, in percent, nothing is filled in, so that marks still find room.

@@ -55,6 +55,10 @@ async fn import<'a>(bench: &Bench<'a>, entries: u64, report: &mut Report) -> Res
     let (mut ours, mut bare, mut last) = (Vec::new(), Vec::new(), None);
     for round in 1..=bench.schedule.rounds {
         progress!("filling by a bare loader and by an import, round {round}");
+        // Nothing else is to run beside either.
+        if let Some(before) = last.take() {
+            Kvstore::stop(before).await?;
+        }
         let server = Kvstore::start(bench.setup()).await?;
         let loader = Loader { port: server.port, entries, value_bytes: VALUE_BYTES, batch: BATCH, connections: UNDER_WAY, limit: TOOL_MAX };
         bare.push(entries as f64 / loader.run().await?.as_secs_f64());
@@ -67,9 +71,7 @@ async fn import<'a>(bench: &Bench<'a>, entries: u64, report: &mut Report) -> Res
         let ran = run_watched("kvstore import", tool, TOOL_MAX).await?;
         ours.push(entries as f64 / ran.took.as_secs_f64());
         server.check_entry(entries - 1, VALUE_BYTES).await?;
-        if let Some(before) = last.replace(server) {
-            before.stop().await?;
-        }
+        last = Some(server);
     }
     std::fs::remove_file(&file)?;
     let (ours, bare) = (median(&ours), median(&bare));

@@ -80,7 +80,7 @@ impl Check {
 
 /// A backup: first the checksums of its files, then what the files hold.
 fn backup(dir: &Path, observer: &mut Observer) -> anyhow::Result<Checked> {
-    let backup = match BackupDir::open(dir) {
+    let backup = match BackupDir::open_lists(dir) {
         Ok(backup) => backup,
         Err(error) => {
             let fatal = Fatal::from(error);

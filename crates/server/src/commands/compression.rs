@@ -29,6 +29,14 @@ pub(super) enum Compression {
 }
 
 impl Compression {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
     /// By the extension of a file's name.
     pub(super) fn of_path(path: &Path) -> Self {
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());

@@ -115,3 +115,29 @@ fn what_can_not_be_checked_is_refused_with_advice() {
     expect_exit(&newer, 3);
     assert!(text(&newer.stderr).contains("newer kvstore"), "{}", text(&newer.stderr));
 }
+
+/// The first damaged file hid all others, and what the files hold.
+#[test]
+fn all_that_is_wrong_with_a_small_backup_is_told() {
+    let dir = TempDir::new().expect("a directory");
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+    let server = filled(&data, &[]);
+    expect_exit(&server.client(&["backup", copy.to_str().expect("UTF-8")], b""), 0);
+    server.stop();
+    flip_the_largest_table(&copy.join("db"));
+    let identity = copy.join("db/IDENTITY");
+    let options = fs::read_dir(copy.join("db")).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let other = if identity.exists() {
+        identity
+    } else {
+        let is_options = |path: &std::path::PathBuf| path.to_string_lossy().contains("/OPTIONS-");
+        options.into_iter().find(is_options).expect("another file")
+    };
+    let mut bytes = fs::read(&other).expect("readable");
+    *bytes.first_mut().expect("a byte") ^= 1;
+    fs::write(&other, bytes).expect("writable");
+    let said = expect_exit(&check(&copy), 4);
+    let name = other.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(said.contains(".sst does not have the checksum") && said.contains(&format!("{name} does not have the checksum")), "{said}");
+    assert!(!said.contains("(0 records"), "what the files hold was not looked at: {said}");
+}

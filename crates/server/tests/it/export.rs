@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     backup::on_a_small_disk,
-    running::{Server, expect_exit, run, text},
+    running::{Server, expect_exit, kvstore, run, text},
 };
 
 /// A server with as many entries, of texts and of bytes.
@@ -183,6 +183,35 @@ fn an_export_is_not_gone_on_with_as_another_one() {
     ] {
         assert!(told.contains(&other), "{other} is missing in {told}");
     }
+    server.stop();
+}
+
+/// Browsers name what is not whole so too. With --force such a file was emptied, and a link led that to any file.
+#[test]
+fn a_part_of_another_program_is_left_alone() {
+    let (server, dir) = server(3);
+    let export = |arguments: &[&str]| {
+        let mut command = kvstore(arguments);
+        command.args(["--url", &server.url]).current_dir(dir.path());
+        run(command, b"")
+    };
+    let (part, precious) = (dir.path().join("all.part"), dir.path().join("precious"));
+    std::fs::write(&part, "precious").expect("a file");
+    for how in [&["export", "all"][..], &["export", "all", "--force"], &["export", "all", "--resume"]] {
+        let output = export(how);
+        expect_exit(&output, 2);
+        let told = text(&output.stderr);
+        assert!(told.contains("move it away"), "{how:?}: {told}");
+        assert_eq!(std::fs::read_to_string(&part).expect("the file"), "precious", "{how:?}");
+    }
+    std::fs::rename(&part, &precious).expect("it is moved away");
+    std::os::unix::fs::symlink(&precious, &part).expect("a link");
+    for how in [&["export", "all"][..], &["export", "all", "--force"]] {
+        expect_exit(&export(how), 2);
+        assert_eq!(std::fs::read_to_string(&precious).expect("the file"), "precious", "{how:?}");
+    }
+    std::fs::remove_file(&part).expect("the link");
+    expect_exit(&export(&["export", "all"]), 0);
     server.stop();
 }
 

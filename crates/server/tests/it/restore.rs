@@ -141,7 +141,7 @@ fn files_of_another_store_are_said_to_be_that() {
             })
         };
         let said = with("db");
-        assert!(said.contains("is of another backup, perhaps of another store; this one is of the store "), "{said}");
+        assert!(said.contains("is perhaps of another backup, or of another store; this one is of the store "), "{said}");
         let said = with("kvstore-backup.json");
         assert!(said.contains("checksum") && said.contains("it was changed, or is another backup's"), "{said}");
     }

@@ -5,9 +5,15 @@
 //! this node does not agree to an opening. So the node agrees only when none of its writes is bare, and all marks stand where the
 //! fence is to be opened. Once it has agreed it is no longer closed by its own will, and the next bare write closes anew.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use kvstore_types::{Key, limits::CACHE_UNRESOLVED_KEYS_MAX};
+use kvstore_types::{
+    Key,
+    limits::{CACHE_UNRESOLVED_KEYS_MAX, CACHE_UNRESOLVED_WRITES_MAX},
+};
 use parking_lot::Mutex;
 
 use super::authority::{Agreement, FIRST_EPOCH, Fence};
@@ -45,6 +51,8 @@ struct State {
     last: u64,
     under_way: HashMap<WriteId, Cover>,
     unresolved: Vec<Unresolved>,
+    /// Keys in all of them.
+    unresolved_keys: usize,
     /// Until when writes may take effect whose keys are not remembered.
     blind_until: Option<Ticks>,
     /// The epoch in which the fence is closed, and since when, without a chance to be opened: this node has not agreed since.
@@ -138,9 +146,12 @@ impl Fencing {
         let mut state = self.state.lock();
         state.forget(now);
         let Some(cover) = state.under_way.remove(&write) else { return };
-        let held: usize = state.unresolved.iter().map(|one| one.keys.len()).sum();
-        match keys.filter(|keys| held + keys.len() <= CACHE_UNRESOLVED_KEYS_MAX) {
-            Some(keys) => state.unresolved.push(Unresolved { keys, cover, until }),
+        let has_room = state.unresolved.len() < CACHE_UNRESOLVED_WRITES_MAX;
+        match keys.filter(|keys| has_room && state.unresolved_keys + keys.len() <= CACHE_UNRESOLVED_KEYS_MAX) {
+            Some(keys) => {
+                state.unresolved_keys += keys.len();
+                state.unresolved.push(Unresolved { keys, cover, until });
+            }
             None => state.blind_until = state.blind_until.max(Some(until)),
         }
     }
@@ -169,8 +180,9 @@ impl Fencing {
     /// The marks of unresolved writes stand in this instance now.
     pub(super) fn marked_again(&self, marked: &[Unresolved], instance: &Arc<str>) {
         let mut state = self.state.lock();
+        let marked: HashSet<*const Key> = marked.iter().map(|one| one.keys.as_ptr()).collect();
         for one in &mut state.unresolved {
-            if marked.iter().any(|other| Arc::ptr_eq(&other.keys, &one.keys)) {
+            if marked.contains(&one.keys.as_ptr()) {
                 one.cover = Cover::Marked(Arc::clone(instance));
             }
         }
@@ -192,7 +204,13 @@ impl Fencing {
 impl State {
     /// Forgets writes that can't take effect any more.
     fn forget(&mut self, now: Ticks) {
-        self.unresolved.retain(|one| one.until > now);
+        let mut forgotten = 0;
+        self.unresolved.retain(|one| {
+            let may_take_effect = one.until > now;
+            forgotten += if may_take_effect { 0 } else { one.keys.len() };
+            may_take_effect
+        });
+        self.unresolved_keys -= forgotten;
         self.blind_until = self.blind_until.filter(|until| *until > now);
     }
 

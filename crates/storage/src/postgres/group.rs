@@ -34,7 +34,9 @@ pub(super) async fn write(shared: &Shared, group: Vec<Member>) {
 
 /// Gives the members that were left for the next round; of one round at least the first is answered.
 async fn round(shared: &Shared, mut group: Vec<Member>) -> Vec<Member> {
-    let attempts = if group.len() == 1 { DATABASE_LONE_ATTEMPTS_MAX } else { DATABASE_ATTEMPTS_MAX };
+    // Whoever is left of several is written alone after that.
+    let is_lone = group.len() == 1;
+    let attempts = if is_lone { DATABASE_LONE_ATTEMPTS_MAX } else { DATABASE_ATTEMPTS_MAX };
     let mut last = None;
     for number in 0..attempts {
         group = in_time(group);
@@ -54,7 +56,7 @@ async fn round(shared: &Shared, mut group: Vec<Member>) -> Vec<Member> {
             }
         }
     }
-    if group.len() > 1 {
+    if !is_lone {
         for member in group {
             Box::pin(write(shared, vec![member])).await;
         }

@@ -16,7 +16,8 @@
 //! nodes go on without a node that stands still (`CACHE_REMOVAL_MS`). So a batch is tried for `DATABASE_WRITE_MS_MAX`, by a clock that
 //! counts a suspended machine's time too, and no longer than somebody waits; and a statement that reaches the database later than
 //! `DATABASE_ARRIVAL_MS_MAX` after its snapshot writes nothing, which the database decides. What stands still behind BEGIN is undone by
-//! the session's limit (`DATABASE_IDLE_MS_MAX`).
+//! the session's limit (`DATABASE_IDLE_MS_MAX`). One thing is not bounded: a COMMIT that waits for a synchronous standby is written
+//! already, and is seen when the standby is back; only its caller is told *unknown* before.
 //!
 //! **Time** is the database's clock, the same for all nodes. A row's stamps grow whatever that clock does. A writer takes its time
 //! before it holds the row, and a reader may take a later one and find the row expired, before the writer commits it as a live one.

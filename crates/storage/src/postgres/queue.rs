@@ -117,6 +117,11 @@ impl Queue {
         wait(answer, &withdraw.claim).await
     }
 
+    /// How long a write is tried.
+    pub(super) const fn write_max(&self) -> Duration {
+        self.write_max
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
     }

@@ -17,17 +17,18 @@ use super::{
     pooling::Purpose,
     rows::{self, Stored, bigint},
 };
-use crate::StoreError;
+use crate::{StoreError, ticks::Ticks};
 
 impl Shared {
-    pub(super) async fn restore(&self, batch: &RestoreBatch) -> Result<RestoreOutcome, StoreError> {
-        match self.try_restore(batch).await {
+    /// After `until` others may have gone on without this node, and it must not be written any more.
+    pub(super) async fn restore(&self, batch: &RestoreBatch, until: Ticks) -> Result<RestoreOutcome, StoreError> {
+        match self.try_restore(batch, until).await {
             Ok(outcome) => Ok(outcome),
             Err(Failure::Again(error) | Failure::Refused(error) | Failure::Final(error)) => Err(error),
         }
     }
 
-    async fn try_restore(&self, batch: &RestoreBatch) -> Result<RestoreOutcome, Failure> {
+    async fn try_restore(&self, batch: &RestoreBatch, until: Ticks) -> Result<RestoreOutcome, Failure> {
         let mut lease = self.pool.get().await.map_err(Failure::Final)?;
         let names: Vec<_> = batch.items().iter().map(|item| item.key.as_str()).collect();
         let named: [&(dyn ToSql + Sync); 1] = [&names];
@@ -44,6 +45,9 @@ impl Shared {
         });
         let answer = answer.await;
         let (found, last, clock) = lease.settle(answer)?;
+        if until < Ticks::now() {
+            return Err(Failure::Final(StoreError::Overloaded("the database took too long to take the entries")));
+        }
         let last = Revision(rows::column::<i64>(&last, 0).map_err(Failure::Final)?.unsigned_abs());
         let clock: i64 = rows::column(&clock, 0).map_err(Failure::Final)?;
         let now = self.time.at(clock);

@@ -29,7 +29,7 @@ use super::{
 };
 use parking_lot::Mutex;
 
-use crate::{Authority, Capabilities, Checkpoint, Fence, NodeId, OpenError, State, Status, Store, StoreError, Turn};
+use crate::{Authority, Capabilities, Checkpoint, Fence, NodeId, OpenError, State, Status, Store, StoreError, Turn, ticks::Ticks};
 
 /// How long a conflict makes more of them likely.
 const CONTENDED: Duration = Duration::from_secs(1);
@@ -178,8 +178,8 @@ impl Store for PostgresStore {
             return Err(StoreError::Stopping);
         }
         // A task of its own: a caller that goes away must not break off a commit.
-        let shared = Arc::clone(&self.shared);
-        let restoring = tokio::spawn(async move { shared.restore(&batch).await });
+        let (shared, until) = (Arc::clone(&self.shared), Ticks::now().after(self.queue.write_max()));
+        let restoring = tokio::spawn(async move { shared.restore(&batch, until).await });
         restoring.await.map_err(|error| StoreError::Unknown(error.to_string()))?
     }
 

@@ -192,6 +192,7 @@ impl Export {
             start: key(&self.start),
             end: key(&self.end),
             with_metadata: self.with_metadata,
+            compression: self.compression().as_str().to_owned(),
         };
         let (part, target, reached) = Part::begin(file, begin, plan)?;
         Ok(Place { target: Target::File(target), part: Some(part), reached })

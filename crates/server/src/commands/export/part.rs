@@ -2,13 +2,15 @@
 //! name once all of it is on disk; the state of it lies there too.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{Seek, SeekFrom},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
 use parking_lot::Mutex;
+use rustix::fs::OFlags;
 
 use super::{
     super::state_file::{StateFile, with_ending},
@@ -45,6 +47,14 @@ impl Part {
         let (path, state_file) = (with_ending(&file, ".part"), StateFile::beside(&file, ".export-state"));
         ensure!(!file.is_dir(), "{} is a directory; name a file in it", file.display());
         let is_there = fs::symlink_metadata(&file).is_ok();
+        // Other programs name files so too.
+        let is_somebodys = fs::symlink_metadata(&path).is_ok_and(|found| found.len() > 0) && !state_file.path().exists();
+        ensure!(
+            !is_somebodys || begin == Begin::Resume,
+            "{} is no part of an export; move it away, or name another file than {}",
+            path.display(),
+            file.display()
+        );
         let state = match begin {
             Begin::New => {
                 ensure!(
@@ -64,8 +74,8 @@ impl Part {
         if state.replaces
             && let Ok(old) = fs::metadata(&file)
         {
-            // Whoever may not read the old file may not read the new one either.
-            handle.set_permissions(old.permissions()).with_context(named)?;
+            // Whoever may not read the old file may not read the new one either. Going on with it takes the right to write.
+            handle.set_permissions(Permissions::from_mode(old.permissions().mode() | 0o200)).with_context(named)?;
         }
         let (reached, length) = (state.reached.clone(), handle.metadata().with_context(named)?.len());
         ensure!(
@@ -92,7 +102,7 @@ impl Part {
         let Some(state) = state else {
             ensure!(
                 !path.exists(),
-                "there is no {} that says what {} is of; begin again with --force in place of --resume",
+                "there is no {} that says what {} is of; move it away, and begin again without --resume",
                 state_file.path().display(),
                 path.display()
             );
@@ -151,6 +161,9 @@ impl Part {
         if !replaces && fs::symlink_metadata(&self.file).is_ok() {
             bail!("{} came while it was exported; the whole export is in {}", self.file.display(), self.path.display());
         }
+        if let Ok(old) = fs::metadata(&self.file) {
+            self.handle.set_permissions(old.permissions()).with_context(|| format!("can't write {}", self.path.display()))?;
+        }
         let parent = self.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::rename(&self.path, &self.file)
             .map_err(|error| anyhow!("the export is whole, and can't get its name ({error}); it is in {}", self.path.display()))?;
@@ -163,11 +176,17 @@ impl Part {
 
 /// Opens a part, and sees to it that nobody else writes to it.
 fn open(path: &Path) -> anyhow::Result<File> {
-    let handle = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    let handle = handle.with_context(|| format!("can't write {}", path.display()))?;
+    let named = || format!("can't write {}", path.display());
+    // A link would lead to what is not an export's.
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let handle = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path).with_context(named)?;
     match handle.try_lock() {
         Err(fs::TryLockError::WouldBlock) => bail!("another export writes to {}; wait for it, or name another file", path.display()),
         // Some file systems have no locks. They are no reason not to export.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(handle),
+        Ok(()) | Err(fs::TryLockError::Error(_)) => {}
     }
+    // An export that ended between the two has given the file its name.
+    let (opened, found) = (handle.metadata().with_context(named)?, fs::symlink_metadata(path).with_context(named)?);
+    ensure!((opened.dev(), opened.ino()) == (found.dev(), found.ino()), "another export has just ended; begin again");
+    Ok(handle)
 }

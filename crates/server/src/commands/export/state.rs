@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) start: Option<String>,
     pub(super) end: Option<String>,
     pub(super) with_metadata: bool,
+    /// `none`, `gzip` or `zstd`.
+    pub(super) compression: String,
 }
 
 /// How far the file is: so much of it is whole.
@@ -92,6 +94,9 @@ impl std::fmt::Display for Plan {
                 write!(f, " {flag} {value:?}")?;
             }
         }
-        if self.with_metadata { f.write_str(" --with-metadata") } else { Ok(()) }
+        if self.with_metadata {
+            f.write_str(" --with-metadata")?;
+        }
+        if self.compression == "none" { Ok(()) } else { write!(f, ", with {}", self.compression) }
     }
 }

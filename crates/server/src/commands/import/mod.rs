@@ -43,7 +43,10 @@ use super::{
     progress::{Amount, Items, Progress, Shown, Total},
     state_file::StateFile,
 };
-use crate::{exit::Exit, told::Told};
+use crate::{
+    exit::{Exit, Fatal},
+    told::Told,
+};
 
 /// Store entries from lines of JSON, as `export` writes them
 ///
@@ -213,7 +216,11 @@ impl Import {
                 Ok(Exit::Ok)
             }
             Ending::Interrupted(totals) => {
-                writeln!(io::stderr(), "interrupted; {} stored; {again}", are(totals.entries))?;
+                let said = format!("interrupted; {} stored; {again}", are(totals.entries));
+                if self.answer.is_json() {
+                    return Err(Fatal::new(Exit::Killed, said).into());
+                }
+                writeln!(io::stderr(), "{said}")?;
                 Ok(Exit::Killed)
             }
         }
