@@ -41,7 +41,7 @@ step "short torture" "${CARGO_TARGET_DIR:-target}/release/kvstore-torture" short
 step "short torture over PostgreSQL" "${CARGO_TARGET_DIR:-target}/release/kvstore-torture" postgres --restarts 4 --histories 1
 # Everything that is measured, for a moment: whether it works, not how fast it is.
 step "short bench" "${CARGO_TARGET_DIR:-target}/release/kvstore-bench" --quick \
-    --only hot-get --only put --only batch --only pages --only mixed --only latency --only postgres
+    --only hot-get --only put --only batch --only pages --only mixed --only latency --only transfers --only postgres
 step schemathesis scripts/schemathesis.sh
 step packaging scripts/check-packaging.sh
 step "one RocksDB" scripts/check-one-rocksdb.sh
