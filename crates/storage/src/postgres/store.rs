@@ -105,7 +105,7 @@ async fn refuse_without_rights(lease: &Lease) -> Result<(), OpenError> {
     let Ok(row) = lease.client.query_typed_one(include_str!("sql/examine.sql"), &[]).await else { return Ok(()) };
     let told = |error: tokio_postgres::Error| OpenError::Database(error.to_string());
     let (role, missing): (String, Vec<String>) = (row.try_get("role").map_err(told)?, row.try_get("missing").map_err(told)?);
-    // What only a cache needs is asked for where there is one.
+    // Those on the fence's tables are needed behind a cache alone; `kvstore doctor` names them too.
     let missing: Vec<_> = missing.into_iter().filter(|right| !right.contains("kv_fence")).collect();
     if missing.is_empty() {
         return Ok(());
