@@ -46,6 +46,10 @@ fn two_servers_share_a_fenced_cache_and_outlive_it() {
     assert_eq!(health(&one)["status"], "healthy", "a cache that is off is no illness");
     redis.start_again().expect("Redis starts");
     eventually("the cache is back", || health(&one)["cache"]["state"] == "on" && health(&other)["cache"]["state"] == "on");
+    // Health sees an open fence at once; the log tells it at the keeper's next look.
+    for server in [&one, &other] {
+        eventually("the log says so too", || server.said().matches("the cache is on").count() == 2);
+    }
     assert_eq!(expect_exit(&other.client(&["get", "k"], b""), 0), "round 4");
     assert_eq!(metric(&one, "kvstore_cache_mismatches_total"), 0.0);
     for server in [one, other] {
