@@ -7,9 +7,8 @@ use kvstore_types::{Change, Evaluation, Header, IdempotencyKey, IdempotencyRecor
 use rocksdb::WriteBatch;
 
 use super::{
-    generation::{Generation, write_error},
+    generation::Generation,
     layout::{self, ENTRIES, EXPIRY, META, POSITION, Placement, Record, VALUES, expiry_key, value_key},
-    options::Shared,
 };
 use crate::{Durability, EngineError, Position, Proposal, ReadTier};
 
@@ -157,9 +156,8 @@ impl<'a> Group<'a> {
         for change in &self.changes {
             generation.cache.begin_write(&change.item.key);
         }
-        let options = Shared::write_options(durability == Durability::Synced);
         // On an error the keys stay open in the cache: readers go to the engine until the process ends.
-        generation.db.write_opt(self.write, &options).map_err(write_error)?;
+        generation.write(self.write, durability)?;
         *request_bytes = total;
         let mut recent = generation.recent.lock();
         for change in &self.changes {

@@ -15,12 +15,13 @@ use rocksdb::{ColumnFamily, DB, Error, ErrorKind, WriteBatch, checkpoint::Checkp
 
 use super::{
     entry_cache::EntryCache,
+    freeing::Freeing,
     layout::{self, EXPIRY, FAMILIES, META, META_PREFIX, POSITION, REQUESTS, VALUES},
     options::Shared,
     recent::RecentChanges,
     wal,
 };
-use crate::{EngineError, OpenError, Position};
+use crate::{Durability, EngineError, OpenError, Position};
 
 /// Counts generations, so that what was read from one is not taken for another's.
 static OPENED: AtomicU64 = AtomicU64::new(0);
@@ -28,6 +29,7 @@ static OPENED: AtomicU64 = AtomicU64::new(0);
 pub(super) struct Generation {
     pub(super) number: u64,
     pub(super) db: DB,
+    log: wal::Ahead,
     pub(super) cache: EntryCache,
     pub(super) recent: Mutex<RecentChanges>,
     position: RwLock<Position>,
@@ -36,6 +38,7 @@ pub(super) struct Generation {
     pub(super) read_only: bool,
     /// Set once another generation took its place: where its files lie.
     obsolete: OnceLock<PathBuf>,
+    _freeing: Freeing,
 }
 
 impl Generation {
@@ -58,12 +61,14 @@ impl Generation {
         Ok(Self {
             number: OPENED.fetch_add(1, Ordering::Relaxed),
             db,
+            log: wal::Ahead::new(path),
             cache: EntryCache::new(shared.plan.entry_cache),
             recent: Mutex::new(RecentChanges::new(position.revision)),
             position: RwLock::new(position),
             request_bytes: Mutex::new(request_bytes),
             read_only,
             obsolete: OnceLock::new(),
+            _freeing: Freeing::of(path),
         })
     }
 
@@ -91,6 +96,14 @@ impl Generation {
     /// A column family by its name. All of them are there since opening.
     pub(super) fn family(&self, name: &'static str) -> Result<&ColumnFamily, EngineError> {
         self.db.cf_handle(name).ok_or_else(|| EngineError::Damaged(format!("the column family {name} is missing")))
+    }
+
+    /// Writes a batch, to disk if `durability` says so. The caller has the only right to write.
+    pub(super) fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), EngineError> {
+        if durability == Durability::Synced {
+            self.log.make_room(batch.size_in_bytes());
+        }
+        self.db.write_opt(batch, &Shared::write_options(durability == Durability::Synced)).map_err(write_error)
     }
 
     /// Adds to a write what a group carries.

@@ -7,6 +7,7 @@ mod apply;
 mod check;
 mod directory;
 mod entry_cache;
+mod freeing;
 mod from_backup;
 mod generation;
 mod layout;

@@ -55,6 +55,8 @@ impl Shared {
         // Written through the page cache, what a compaction writes is copied and then written back at full priority, and a sync of
         // the log waits for it.
         options.set_use_direct_io_for_flush_and_compaction(direct_writes);
+        // Tables are written in pieces of this size, and a sync of the log waits for the piece that is under way.
+        options.set_writable_file_max_buffer_size(256 << 10);
         // Each table that is merged has a buffer of this size, and there may be dozens.
         options.set_compaction_readahead_size(256 << 10);
         options.set_avoid_unnecessary_blocking_io(true);

@@ -8,7 +8,7 @@ use super::{
     generation::open_error,
     layout::{self, META, POSITION},
     options::Shared,
-    wal::{self, End},
+    wal::{self, End, Inspected},
 };
 use crate::{MemoryPlan, OpenError, Position};
 
@@ -29,10 +29,10 @@ impl ReadOnly {
         if !path.join("CURRENT").exists() {
             return Err(OpenError::Damaged(format!("{} is missing", path.join("CURRENT").display())));
         }
-        let end = wal::inspect(path).map_err(|error| OpenError::Damaged(error.to_string()))?;
+        let Inspected { end, has_unused } = wal::inspect(path).map_err(|error| OpenError::Damaged(error.to_string()))?;
         let mut shared = Shared::new(MemoryPlan::from_mb(MEMORY_MB), false).map_err(open_error)?;
-        if end.is_some() {
-            // What is before the end was found whole.
+        if end.is_some() || has_unused {
+            // What is before the end was found whole. Half a header of zeros is an error to RocksDB otherwise.
             shared.options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         }
         let db = DB::open_cf_descriptors_read_only(&shared.options, path, shared.families(), false).map_err(open_error)?;

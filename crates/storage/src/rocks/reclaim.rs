@@ -4,9 +4,8 @@ use kvstore_types::{Revision, Timestamp};
 use rocksdb::{IteratorMode, WriteBatch};
 
 use super::{
-    generation::{Generation, read_error, write_error},
+    generation::{Generation, read_error},
     layout::{self, ENTRIES, EXPIRY, META, POSITION, Placement, VALUES, expiry_key, parse_expiry_key, value_key},
-    options::Shared,
 };
 use crate::{Durability, EngineError, Position, ReadTier, Reclaimable};
 
@@ -63,7 +62,7 @@ pub(super) fn reclaim(
     for key in &gone {
         generation.cache.begin_write(key);
     }
-    generation.db.write_opt(write, &Shared::write_options(durability == Durability::Synced)).map_err(write_error)?;
+    generation.write(write, durability)?;
     *request_bytes = kept;
     let mut recent = generation.recent.lock();
     for key in &gone {

@@ -4,9 +4,8 @@ use kvstore_types::{RestoreBatch, RestoreOutcome, Revision, Timestamp, evaluate_
 use rocksdb::WriteBatch;
 
 use super::{
-    generation::{Generation, write_error},
+    generation::Generation,
     layout::{self, ENTRIES, EXPIRY, META, POSITION, Placement, Record, VALUES, expiry_key, value_key},
-    options::Shared,
 };
 use crate::{Durability, EngineError, Position, ReadTier};
 
@@ -42,7 +41,7 @@ pub(super) fn restore(
     for item in &done.entries {
         generation.cache.begin_write(&item.key);
     }
-    generation.db.write_opt(write, &Shared::write_options(durability == Durability::Synced)).map_err(write_error)?;
+    generation.write(write, durability)?;
     let mut recent = generation.recent.lock();
     for item in &done.entries {
         // Not kept in the cache: nobody has asked for it yet.

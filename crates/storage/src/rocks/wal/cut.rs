@@ -37,7 +37,8 @@ fn keep(path: &Path, tail: &Tail, set_aside_dir: &Path, set_aside: &Path) -> io:
     set_aside_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
 }
 
-fn shorten(db_dir: &Path, path: &Path, length: u64) -> io::Result<()> {
+/// Cuts the file off at `length`.
+pub(super) fn shorten(db_dir: &Path, path: &Path, length: u64) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     file.set_len(length)?;
     file.sync_all()?;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Tail, WalError};
+use super::{Logs, Tail, WalError};
 
 /// Damage at the end of the log with nothing valid after it: what `check` would cut off.
 #[derive(Debug)]
@@ -20,11 +20,21 @@ pub(crate) struct End {
     pub(crate) reason: String,
 }
 
+/// What `check` would change.
+#[derive(Debug, Default)]
+pub(crate) struct Inspected {
+    pub(crate) end: Option<End>,
+    /// Some file ends in zeros for records that were never written.
+    pub(crate) has_unused: bool,
+}
+
 /// Checks every log file of the database as [`check`](super::check) does, and changes none.
 ///
 /// # Errors
 /// As for `check`.
-pub(crate) fn inspect(db_dir: &Path) -> Result<Option<End>, WalError> {
-    let tail = super::read(db_dir)?.tail;
-    Ok(tail.map(|(file, Tail { record, length, reason, torn, .. })| End { file, offset: record, bytes: length - record, torn, reason }))
+pub(crate) fn inspect(db_dir: &Path) -> Result<Inspected, WalError> {
+    let Logs { tail, unused, .. } = super::read(db_dir)?;
+    let end =
+        tail.map(|(file, Tail { record, length, reason, torn, .. })| End { file, offset: record, bytes: length - record, torn, reason });
+    Ok(Inspected { end, has_unused: !unused.is_empty() })
 }

@@ -5,9 +5,14 @@
 //! and cut off. It owns the format of the log (`db/log_format.h` of RocksDB: 32 KiB blocks of checksummed fragments) and knows
 //! nothing of what the records hold beyond the twelve bytes that head a write batch. RocksDB must not have the files open.
 //!
-//! Damage to the very last record looks like a torn write, and is treated as one: no log of this format can tell them apart.
+//! Zeros at the end of a file are room that was made ahead of the writes ([`Ahead`]) and not used: they are taken off without a word,
+//! as long as the next file goes on where the last record before them ends.
+//!
+//! Damage to the very last record looks like a torn write, and is treated as one: no log of this format can tell them apart. Nor can
+//! it tell that last records were turned to zeros from the first byte to the last.
 
 mod after;
+mod ahead;
 mod block;
 mod cut;
 mod inspect;
@@ -20,7 +25,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use inspect::{End, inspect};
+pub(crate) use ahead::Ahead;
+pub(crate) use inspect::{End, Inspected, inspect};
+use record::Bad;
 use scan::{Found, Scan};
 
 /// What the log files held.
@@ -82,35 +89,79 @@ pub(crate) enum WalError {
 /// [`WalError::Damaged`] where valid data follows the damage; then no file was changed. [`WalError::Io`] where a file could not be
 /// read, copied or cut.
 pub(crate) fn check(db_dir: &Path, set_aside_dir: &Path) -> Result<Checked, WalError> {
-    let Logs { records, bytes, tail } = read(db_dir)?;
+    let Logs { records, bytes, tail, unused, .. } = read(db_dir)?;
     let cut = tail.map(|(path, damage)| cut::cut(db_dir, set_aside_dir, path, &damage)).transpose()?;
+    for Unused { file, from } in unused {
+        cut::shorten(db_dir, &file, from).map_err(|source| WalError::Io { file, source })?;
+    }
     Ok(Checked { records, bytes, cut })
 }
 
 /// What the log files of a database hold, and the damage at their end, if there is any. No file is changed.
+#[derive(Default)]
 struct Logs {
     records: u64,
     bytes: u64,
     tail: Option<(PathBuf, Tail)>,
+    unused: Vec<Unused>,
+    /// The sequence number that the next record must have, once one record was read.
+    next_sequence: Option<u64>,
+}
+
+/// Zeros at the end of a file, for records that were never written.
+struct Unused {
+    file: PathBuf,
+    from: u64,
 }
 
 /// Reads every log file, oldest first, and refuses damage that is followed by valid data.
 fn read(db_dir: &Path) -> Result<Logs, WalError> {
-    let mut logs = Logs { records: 0, bytes: 0, tail: None };
+    let mut logs = Logs::default();
     for path in log_files(db_dir)? {
         let io = |source| WalError::Io { file: path.clone(), source };
         let file = File::open(&path).map_err(io)?;
         let scan = scan::scan(&file).map_err(io)?;
-        if scan.length > 0 {
-            refuse_what_follows(logs.tail.as_ref(), &path)?;
-        }
+        logs.refuse_gap(&scan, &path)?;
         logs.records += scan.records;
         logs.bytes += scan.kept();
-        if let Some(damage) = judge(&path, &file, &scan)? {
-            logs.tail = Some((path, damage));
+        logs.next_sequence = scan.next_sequence.or(logs.next_sequence);
+        match judge(&path, &file, &scan)? {
+            Ending::Whole => {}
+            Ending::Unused(from) => logs.unused.push(Unused { file: path, from }),
+            Ending::Damaged(tail) => logs.tail = Some((path, tail)),
         }
     }
     Ok(logs)
+}
+
+impl Logs {
+    /// Every group of writes is synced before the next log file gets data, so damage in a file that has a successor is never a torn
+    /// write, and zeros are unused only where the successor goes on from what is before them.
+    fn refuse_gap(&self, later: &Scan, path: &Path) -> Result<(), WalError> {
+        let damaged = |file: &Path, offset, reason| Err(WalError::Damaged { file: file.to_path_buf(), offset, reason });
+        if let Some((file, damage)) = &self.tail
+            && later.length > 0
+        {
+            return damaged(file, damage.at, format!("{}, and the later log file {} holds data", damage.reason, path.display()));
+        }
+        if let (Some(unused), Some(found)) = (self.unused.last(), later.first_sequence)
+            && (unused.from == 0 || self.next_sequence != Some(found))
+        {
+            let after = self.next_sequence.map_or("no record".to_owned(), |next| format!("sequence number {}", next - 1));
+            let reason =
+                format!("{} after {after}, and the later log file {} goes on with sequence number {found}", Bad::Zeros, path.display());
+            return damaged(&unused.file, unused.from, reason);
+        }
+        Ok(())
+    }
+}
+
+/// How one file ends, where nothing valid follows.
+enum Ending {
+    Whole,
+    /// With zeros from there on.
+    Unused(u64),
+    Damaged(Tail),
 }
 
 /// Damage at the end of one file, with nothing valid after it in that file.
@@ -122,32 +173,23 @@ struct Tail {
     torn: bool,
 }
 
-/// The tail to cut from one file, or the refusal.
-fn judge(path: &Path, file: &File, scan: &Scan) -> Result<Option<Tail>, WalError> {
+/// How one file ends, or the refusal.
+fn judge(path: &Path, file: &File, scan: &Scan) -> Result<Ending, WalError> {
     let damaged = |offset, reason| WalError::Damaged { file: path.to_path_buf(), offset, reason };
     match &scan.found {
-        Found::Whole => Ok(None),
+        Found::Whole => Ok(Ending::Whole),
         Found::Misplaced { offset, reason } => Err(damaged(*offset, reason.clone())),
         Found::Fault(fault) => {
             let after = after::look(file, fault, scan.next_sequence).map_err(|source| WalError::Io { file: path.to_path_buf(), source })?;
             if let Some(offset) = after.valid_at {
                 return Err(damaged(fault.at, format!("{}, and a valid record follows at offset {offset}", fault.bad)));
             }
+            if after.only_zeros && fault.at == fault.record {
+                return Ok(Ending::Unused(fault.at));
+            }
             let torn = fault.bad.is_torn() || after.only_zeros;
-            Ok(Some(Tail { record: fault.record, at: fault.at, length: scan.length, reason: fault.bad.to_string(), torn }))
+            Ok(Ending::Damaged(Tail { record: fault.record, at: fault.at, length: scan.length, reason: fault.bad.to_string(), torn }))
         }
-    }
-}
-
-/// Every group of writes is synced before the next log file gets data, so damage in a file that has a successor is never a torn write.
-fn refuse_what_follows(tail: Option<&(PathBuf, Tail)>, later: &Path) -> Result<(), WalError> {
-    match tail {
-        None => Ok(()),
-        Some((file, damage)) => Err(WalError::Damaged {
-            file: file.clone(),
-            offset: damage.at,
-            reason: format!("{}, and the later log file {} holds data", damage.reason, later.display()),
-        }),
     }
 }
 

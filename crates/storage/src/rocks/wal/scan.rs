@@ -13,6 +13,8 @@ pub(super) struct Scan {
     pub(super) records: u64,
     /// The file's length in bytes.
     pub(super) length: u64,
+    /// The sequence number of the first record.
+    pub(super) first_sequence: Option<u64>,
     /// The sequence number that the next record must have, once one record was read.
     pub(super) next_sequence: Option<u64>,
     pub(super) found: Found,
@@ -52,7 +54,7 @@ pub(super) struct Fault {
 /// Reads `file` to its end or first fault.
 pub(super) fn scan(file: &File) -> io::Result<Scan> {
     let mut blocks = Blocks::from(file, 0)?;
-    let mut walk = Walk { records: 0, next_sequence: None, readable: true, chain: None };
+    let mut walk = Walk { records: 0, first_sequence: None, next_sequence: None, readable: true, chain: None };
     let length = blocks.length();
     let mut found = None;
     while found.is_none()
@@ -61,11 +63,13 @@ pub(super) fn scan(file: &File) -> io::Result<Scan> {
         found = walk.block(&block);
     }
     let found = found.unwrap_or_else(|| walk.end(length));
-    Ok(Scan { records: walk.records, length, next_sequence: walk.next_sequence, found })
+    let Walk { records, first_sequence, next_sequence, .. } = walk;
+    Ok(Scan { records, length, first_sequence, next_sequence, found })
 }
 
 struct Walk {
     records: u64,
+    first_sequence: Option<u64>,
     next_sequence: Option<u64>,
     /// False once the file says that its contents are compressed.
     readable: bool,
@@ -143,6 +147,7 @@ impl Walk {
             if let Some(expected) = self.next_sequence.filter(|expected| *expected != sequence) {
                 return Err(format!("sequence number {sequence} where {expected} should follow"));
             }
+            self.first_sequence.get_or_insert(sequence);
             self.next_sequence = Some(sequence.saturating_add(count));
         }
         self.records += 1;

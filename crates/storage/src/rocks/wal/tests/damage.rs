@@ -153,18 +153,6 @@ fn truncated_inside_a_chain() {
 }
 
 #[test]
-fn zeros_after_the_last_record_are_cut_as_torn() {
-    let image = mixed();
-    let count = image.places.len();
-    for zeros in [1, 6, 7, 8, 4_096, 100_000] {
-        let case = image.damaged(0, |log| log.resize(log.len() + zeros, 0));
-        let cut = case.result.as_ref().unwrap().cut.as_ref().unwrap();
-        assert!(cut.torn && cut.bytes == zeros as u64, "{zeros} zeros: {cut:?}");
-        case.assert_holds(&image, count, &format!("{zeros} zeros"));
-    }
-}
-
-#[test]
 fn damage_in_a_log_with_a_successor_is_refused() {
     let image = Image::new(&[20, 30, 5_000, 40, 50], &[3]);
     assert_ne!(image.places[2].0, image.places[3].0, "the records are in two files");

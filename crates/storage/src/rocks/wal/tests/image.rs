@@ -104,6 +104,18 @@ impl Image {
         Case { dir, result }
     }
 
+    /// A copy in which `change` was made to every log.
+    pub(super) fn copied(&self, change: impl Fn(&Path, &mut Vec<u8>)) -> TempDir {
+        let dir = TempDir::new().unwrap();
+        copy(self.dir.path(), dir.path());
+        for log in logs(dir.path()) {
+            let mut bytes = fs::read(&log).unwrap();
+            change(&log, &mut bytes);
+            fs::write(&log, bytes).unwrap();
+        }
+        dir
+    }
+
     /// Checks a copy in which `change` was made to the log that holds record `n`.
     pub(super) fn damaged(&self, n: usize, change: impl FnOnce(&mut Vec<u8>)) -> Case {
         let name = &self.places[n].0;
@@ -120,6 +132,10 @@ impl Image {
 }
 
 impl Case {
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Asserts a refusal that names the file of record `n`, at its start or later.
     pub(super) fn assert_refused(&self, image: &Image, n: usize, what: &str) {
         match &self.result {

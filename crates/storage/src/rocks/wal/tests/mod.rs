@@ -4,3 +4,4 @@
 mod damage;
 mod image;
 mod odd;
+mod unused;
