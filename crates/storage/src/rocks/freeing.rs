@@ -8,7 +8,7 @@
 //! Nothing depends on it: what is not held, or not finished when the process ends, is freed in one go.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io,
@@ -16,20 +16,25 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Resource, getrlimit};
 
+use super::changes::Changes;
+
 /// Freed at once. Files are shortened to multiples of it.
 const STEP_BYTES: u64 = 1 << 20;
-/// Between two steps, and at least as long as a step takes: the disk is for others most of the time, and what is deleted is still
-/// freed faster than compaction writes.
+/// Between two steps, and at least as long as a step takes: the disk is for others at least half of the time.
 const PAUSE_MIN: Duration = Duration::from_millis(4);
 /// How often the directory is looked at. Files that are older than this when they are deleted are found.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Each file that is held takes a descriptor.
-const HELD_MAX: u64 = 8192;
+/// Each file that is held takes a descriptor, beside RocksDB's own: a small part of what the process may have.
+const HELD_MAX: u64 = 1024;
+const LIMIT_SHARE: u64 = 16;
+/// Deleted files that wait for their turn. Where the disk is slower than what is deleted, the oldest are freed in one go: space is
+/// worth more then.
+const WAITING_BYTES_MAX: u64 = 1 << 30;
 
 /// Frees what is deleted in one directory, until dropped.
 pub(super) struct Freeing {
@@ -41,8 +46,8 @@ impl Freeing {
     /// Begins to hold the tables and log files in `dir`.
     pub(super) fn of(dir: &Path) -> Self {
         let (stop, stopped) = mpsc::channel();
-        let held_max = getrlimit(Resource::Nofile).current.map_or(HELD_MAX, |files| (files / 4).min(HELD_MAX));
-        let mut held = Held { dir: dir.to_owned(), held_max, files: HashMap::new(), seen: None };
+        let held_max = getrlimit(Resource::Nofile).current.map_or(HELD_MAX, |files| (files / LIMIT_SHARE).min(HELD_MAX));
+        let mut held = Held { dir: dir.to_owned(), held_max, files: HashMap::new(), changes: Changes::default() };
         let thread = thread::Builder::new().name("kvstore-freeing".to_owned()).spawn(move || held.watch(&stopped));
         let thread =
             thread.inspect_err(|error| tracing::warn!(%error, "deleted tables are freed in one go: no thread could be started")).ok();
@@ -64,8 +69,7 @@ struct Held {
     dir: PathBuf,
     held_max: u64,
     files: HashMap<OsString, File>,
-    /// When the directory had changed last, when it was looked at.
-    seen: Option<SystemTime>,
+    changes: Changes,
 }
 
 /// The process ends, or the database is closed.
@@ -73,18 +77,18 @@ struct Stopped;
 
 impl Held {
     fn watch(&mut self, stopped: &Receiver<()>) {
+        let mut waiting = VecDeque::new();
         loop {
             match self.look() {
-                Ok(gone) => {
-                    for file in gone {
-                        if free(&file, stopped).is_err() {
-                            return;
-                        }
-                    }
-                }
+                Ok(gone) => waiting.extend(gone.iter().filter_map(|file| Some((nameless(file)?, file.try_clone().ok()?)))),
                 Err(error) => tracing::debug!(%error, dir = %self.dir.display(), "deleted tables are freed in one go"),
             }
-            if pause(stopped, LOOK_EVERY).is_err() {
+            keep_newest(&mut waiting);
+            let ended = match waiting.pop_front() {
+                Some((length, file)) => free(&file, length, stopped),
+                None => pause(stopped, LOOK_EVERY),
+            };
+            if ended.is_err() {
                 return;
             }
         }
@@ -92,30 +96,15 @@ impl Held {
 
     /// Takes hold of new files, and gives those whose name is gone.
     fn look(&mut self) -> io::Result<Vec<File>> {
-        let changed = fs::metadata(&self.dir)?.modified()?;
-        // A change within the clock's step after the last look would be missed by comparing for "later".
-        if self.seen.is_some_and(|seen| seen == changed && changed.elapsed().is_ok_and(|ago| ago > LOOK_EVERY)) {
-            return Ok(Vec::new());
-        }
-        let mut names = HashSet::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "sst" || extension == "log")
-                && let Some(name) = path.file_name()
-            {
-                names.insert(name.to_owned());
-            }
-        }
-        self.seen = Some(changed);
+        let Some(names) = self.changes.read(&self.dir, || names(&self.dir))? else { return Ok(Vec::new()) };
         let gone: Vec<OsString> = self.files.keys().filter(|name| !names.contains(*name)).cloned().collect();
         let gone = gone.into_iter().filter_map(|name| self.files.remove(&name)).collect();
-        for name in names {
-            if self.files.len() as u64 >= self.held_max {
-                break;
-            }
-            if !self.files.contains_key(&name)
-                && let Ok(file) = OpenOptions::new().write(true).open(self.dir.join(&name))
-            {
+        let mut new: Vec<OsString> = names.into_iter().filter(|name| !self.files.contains_key(name)).collect();
+        // The newest first: they are merged, and deleted, the soonest.
+        new.sort_unstable_by(|a, b| b.cmp(a));
+        let room = usize::try_from(self.held_max).unwrap_or(usize::MAX).saturating_sub(self.files.len());
+        for name in new.into_iter().take(room) {
+            if let Ok(file) = OpenOptions::new().write(true).open(self.dir.join(&name)) {
                 self.files.insert(name, file);
             }
         }
@@ -123,17 +112,40 @@ impl Held {
     }
 }
 
-/// Shortens a file without a name to nothing.
-fn free(file: &File, stopped: &Receiver<()>) -> Result<(), Stopped> {
-    // A file without a name gets none again, so this can't change before the steps.
-    let Ok(found) = file.metadata() else { return Ok(()) };
-    if found.nlink() > 0 {
-        return Ok(());
+/// The tables and log files in a directory.
+fn names(dir: &Path) -> io::Result<HashSet<OsString>> {
+    let mut names = HashSet::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "sst" || extension == "log") {
+            names.insert(name);
+        }
     }
-    let mut length = found.len();
+    Ok(names)
+}
+
+/// The length of a file that has no name. It gets none again, so nobody else can come to it.
+fn nameless(file: &File) -> Option<u64> {
+    let found = file.metadata().ok()?;
+    (found.nlink() == 0).then_some(found.len())
+}
+
+/// Lets go of the oldest while too much space waits.
+fn keep_newest(waiting: &mut VecDeque<(u64, File)>) {
+    let mut bytes: u64 = waiting.iter().map(|(length, _)| length).sum();
+    while bytes > WAITING_BYTES_MAX
+        && let Some((length, _)) = waiting.pop_front()
+    {
+        bytes -= length;
+    }
+}
+
+/// Shortens a file without a name to nothing.
+fn free(file: &File, mut length: u64, stopped: &Receiver<()>) -> Result<(), Stopped> {
     while length > 0 {
         length = (length - 1) / STEP_BYTES * STEP_BYTES;
         let began = Instant::now();
+        // Synced, or the steps of seconds are trimmed together.
         if file.set_len(length).and_then(|()| file.sync_data()).is_err() {
             break;
         }
@@ -173,7 +185,7 @@ mod tests {
     }
 
     fn held(dir: &Path) -> Held {
-        Held { dir: dir.to_owned(), held_max: 10, files: HashMap::new(), seen: None }
+        Held { dir: dir.to_owned(), held_max: 10, files: HashMap::new(), changes: Changes::default() }
     }
 
     #[test]
@@ -218,8 +230,10 @@ mod tests {
         let gone = held.look().unwrap();
         assert_eq!(gone.len(), 2);
         let (_running, stopped) = mpsc::channel();
-        for file in &gone {
-            assert!(free(file, &stopped).is_ok());
+        let nameless: Vec<_> = gone.iter().filter_map(|file| Some((nameless(file)?, file))).collect();
+        assert_eq!(nameless.len(), 1, "the other one has a name");
+        for (length, file) in nameless {
+            assert!(free(file, length, &stopped).is_ok());
         }
         assert_eq!(observed.metadata().unwrap().len(), 0, "nobody has a name for this one");
         let kept = File::open(dir.path().join("checkpoint")).unwrap();
@@ -242,6 +256,28 @@ mod tests {
         assert!(held.files.keys().all(|name| Path::new(name).extension().is_some_and(|extension| extension == "sst")));
     }
 
+    /// A deletion in the same step of the clock as the one before it, which a look had seen, stayed unseen.
+    #[test]
+    fn a_change_right_after_a_look_is_seen_by_the_next() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut held = held(dir.path());
+        let paths: Vec<PathBuf> = (0..8).map(|n| table(dir.path(), &format!("{n:06}.sst"))).collect();
+        assert!(held.look().unwrap().is_empty());
+        for path in paths {
+            fs::remove_file(path).unwrap();
+            assert_eq!(held.look().unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = table(dir.path(), "000001.sst");
+        let mut waiting: VecDeque<_> = (0..5).map(|n| (WAITING_BYTES_MAX / 3 + n, File::open(&path).unwrap())).collect();
+        keep_newest(&mut waiting);
+        assert_eq!(waiting.iter().map(|(length, _)| length - WAITING_BYTES_MAX / 3).collect::<Vec<_>>(), [3, 4], "the newest");
+    }
+
     #[test]
     fn the_end_of_the_process_does_not_wait() {
         let dir = tempfile::TempDir::new().unwrap();
@@ -250,7 +286,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let (running, stopped) = mpsc::channel();
         drop(running);
-        assert!(free(&file, &stopped).is_err(), "it went on after the stop");
+        assert!(free(&file, BYTES, &stopped).is_err(), "it went on after the stop");
         assert_eq!(file.metadata().unwrap().len(), 3 * STEP_BYTES, "after its first step");
     }
 }

@@ -178,7 +178,7 @@ fn report_cut(cut: &wal::Cut, kept: Revision) {
     let (file, set_aside) = (cut.file.display(), if cut.kept { cut.set_aside.display().to_string() } else { "no room for a copy".into() });
     if cut.torn {
         tracing::warn!(%file, offset = cut.offset, bytes = cut.bytes, set_aside, last_revision = kept.0,
-            "the log ended in a write that was cut off, as a crash leaves it; it was never acknowledged and is set aside");
+            "the log ended in a write that was cut off, as a crash leaves it before it is acknowledged; it is set aside");
     } else {
         tracing::error!(%file, offset = cut.offset, bytes = cut.bytes, set_aside, last_revision = kept.0,
             "the end of the log was damaged and is set aside. Writes after the last revision kept are lost: compare with what your clients were told");

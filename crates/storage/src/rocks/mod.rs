@@ -4,6 +4,7 @@
 //! It orders nothing: whoever calls `apply` does that. What it serves from is one `Generation`, swapped as a whole by `replace`.
 
 mod apply;
+mod changes;
 mod check;
 mod directory;
 mod entry_cache;

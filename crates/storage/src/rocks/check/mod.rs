@@ -116,7 +116,7 @@ impl<'a> Check<'a> {
         if end.torn {
             self.observer.note(format!(
                 "the log {file} ends in a write that was cut off ({bytes} bytes from offset {offset} on), as a crash leaves it; \
-                 it was never acknowledged, and the next start sets it aside"
+                 it was not acknowledged, and the next start sets it aside"
             ));
         } else {
             let place = file.to_string();

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
 
-use super::block::{BLOCK, Block, Blocks};
+use super::block::{BLOCK, Block, Blocks, SECTOR};
 use super::record::{self, Fragment, Kind, Step};
 use super::scan::Fault;
 
@@ -16,28 +16,44 @@ use super::scan::Fault;
 pub(super) struct After {
     /// Offset of the first valid record.
     pub(super) valid_at: Option<u64>,
-    /// True if every byte from the fault to the end of the file is zero.
-    pub(super) only_zeros: bool,
+    /// Just after the last byte that is not zero. Zeros after it are room that was not used.
+    pub(super) written_until: u64,
+    /// True if a sector of the damaged record is zeros, as of one that was not written yet. A value may hold such zeros itself.
+    pub(super) is_unfinished: bool,
 }
 
 /// Searches `file` from `fault` to its end.
 pub(super) fn look(file: &File, fault: &Fault, next_sequence: Option<u64>) -> io::Result<After> {
     let mut search = Search { fault_record: fault.record, next_sequence, may_continue: fault.may_continue };
     let mut blocks = Blocks::from(file, fault.at)?;
-    let mut only_zeros = fault.at < blocks.length();
+    let mut written_until = fault.at;
+    let mut first_empty = None;
     while let Some(block) = blocks.next()? {
         let skipped = usize::try_from(fault.at.saturating_sub(block.offset)).unwrap_or(BLOCK);
-        only_zeros &= block.bytes.iter().skip(skipped).all(|byte| *byte == 0);
+        if let Some(last) = block.bytes.iter().rposition(|byte| *byte != 0).filter(|last| *last >= skipped) {
+            written_until = block.offset + last as u64 + 1;
+        }
+        first_empty = first_empty.or_else(|| Some(block.offset + empty_sector(block.bytes, skipped)? as u64));
         let valid = if block.offset > fault.at {
             search.block(&block, 0, Place::Expected)
         } else {
             search.block(&block, skipped + 1, Place::Guessed)
         };
         if valid.is_some() {
-            return Ok(After { valid_at: valid, only_zeros: false });
+            return Ok(After { valid_at: valid, written_until, is_unfinished: false });
         }
     }
-    Ok(After { valid_at: None, only_zeros })
+    let is_unfinished = first_empty.is_some_and(|at| at < written_until.max(fault.claims_until));
+    Ok(After { valid_at: None, written_until, is_unfinished })
+}
+
+/// The first sector that holds zeros only, of which what is before `from` does not count.
+fn empty_sector(block: &[u8], from: usize) -> Option<usize> {
+    let starts = (from - from % SECTOR..block.len()).step_by(SECTOR).map(|start| start.max(from));
+    starts.into_iter().find(|start| {
+        let end = (start - start % SECTOR + SECTOR).min(block.len());
+        block.get(*start..end).is_some_and(|sector| !sector.is_empty() && sector.iter().all(|byte| *byte == 0))
+    })
 }
 
 /// How a position was come by.

@@ -6,8 +6,8 @@
 //! (`wal_init_zero`).
 //!
 //! Zeros are only ever appended to the file, by the thread that is about to write to the log: no byte of a record can be overwritten.
-//! RocksDB keeps its own offset in the file, and cuts what is left of the zeros when it closes it; after a crash, the check of the log
-//! takes zeros at the end for what they are.
+//! RocksDB keeps its own offset in the file, and cuts what is left of the zeros when it closes it, shortly before it deletes the file or
+//! at the end; after a crash, the check of the log takes zeros at the end for what they are.
 //!
 //! Nothing depends on the zeros: where they can't be written, syncs take as long as they would without.
 
@@ -20,7 +20,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{block::BLOCK, log_files, record::HEADER};
+use super::{super::changes::Changes, block::BLOCK, log_files, record::HEADER};
 
 /// Written at once: few enough that the sync which has to write them too takes a millisecond or so.
 const ZEROS: u64 = 1 << 20;
@@ -72,15 +72,16 @@ pub(super) struct State {
     pub(super) at: u64,
     /// How many bytes may be written until the directory is looked at again.
     unseen: u64,
+    changes: Changes,
 }
 
 impl State {
     fn make_room(&mut self, db_dir: &Path, bytes: u64) -> io::Result<()> {
         let mut framed = framed(self.at, bytes);
-        if self.at + framed > self.length || framed > self.unseen {
+        if bytes <= GROUP_BYTES_MAX && (self.at + framed > self.length || framed > self.unseen) {
             self.look(db_dir)?;
             framed = self::framed(self.at, bytes);
-            if self.at + framed > self.length && bytes <= GROUP_BYTES_MAX {
+            if self.at + framed > self.length {
                 self.fill()?;
             }
         }
@@ -91,15 +92,21 @@ impl State {
 
     /// Finds the newest file. Where it is longer than what was filled, or was not known, it ends with its last record.
     fn look(&mut self, db_dir: &Path) -> io::Result<()> {
-        let newest = log_files(db_dir).map_err(io::Error::other)?.pop();
-        if newest != self.file {
-            *self = Self { file: newest, ..Self::default() };
-        }
+        self.find(db_dir)?;
         let length = self.file.as_ref().map_or(Ok(0), |path| fs::metadata(path).map(|file| file.len()))?;
         if length != self.length {
             (self.length, self.at) = (length, length);
         }
         self.unseen = LOOK_EVERY;
+        Ok(())
+    }
+
+    fn find(&mut self, db_dir: &Path) -> io::Result<()> {
+        let Some(newest) = self.changes.read(db_dir, || Ok(log_files(db_dir).map_err(io::Error::other)?.pop()))? else { return Ok(()) };
+        if newest != self.file {
+            let changes = std::mem::take(&mut self.changes);
+            *self = Self { file: newest, changes, ..Self::default() };
+        }
         Ok(())
     }
 

@@ -8,6 +8,9 @@ use std::os::unix::fs::FileExt;
 /// The block size of the format. A record's fragments never cross a block's end.
 pub(super) const BLOCK: usize = 32 * 1024;
 
+/// What a disk writes whole or not at all.
+pub(super) const SECTOR: usize = 512;
+
 const READ: usize = 32 * BLOCK;
 
 /// The blocks of one file, in order.

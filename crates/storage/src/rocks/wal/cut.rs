@@ -22,7 +22,7 @@ pub(super) fn cut(db_dir: &Path, set_aside_dir: &Path, path: PathBuf, tail: &Tai
         Err(source) => return Err(WalError::Io { file: set_aside, source }),
     };
     shorten(db_dir, &path, tail.record).map_err(|source| WalError::Io { file: path.clone(), source })?;
-    Ok(Cut { file: path, offset: tail.record, bytes: tail.length - tail.record, set_aside, kept, torn: tail.torn })
+    Ok(Cut { file: path, offset: tail.record, bytes: tail.end - tail.record, set_aside, kept, torn: tail.torn })
 }
 
 fn keep(path: &Path, tail: &Tail, set_aside_dir: &Path, set_aside: &Path) -> io::Result<()> {
@@ -31,7 +31,7 @@ fn keep(path: &Path, tail: &Tail, set_aside_dir: &Path, set_aside: &Path) -> io:
     from.seek(SeekFrom::Start(tail.record))?;
     // A copy of the same name is of an earlier try that ended before the cut: it holds the same bytes or fewer.
     let mut to = File::create(set_aside)?;
-    io::copy(&mut from.take(tail.length - tail.record), &mut to)?;
+    io::copy(&mut from.take(tail.end - tail.record), &mut to)?;
     to.sync_all()?;
     sync_dir(set_aside_dir)?;
     set_aside_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)

@@ -12,7 +12,7 @@ pub(crate) struct End {
     pub(crate) file: PathBuf,
     /// Where the damaged record starts.
     pub(crate) offset: u64,
-    /// How many bytes of the file are from there on.
+    /// How many bytes of the file are from there on, without zeros at the end.
     pub(crate) bytes: u64,
     /// True for what an interrupted write leaves.
     pub(crate) torn: bool,
@@ -34,7 +34,6 @@ pub(crate) struct Inspected {
 /// As for `check`.
 pub(crate) fn inspect(db_dir: &Path) -> Result<Inspected, WalError> {
     let Logs { tail, unused, .. } = super::read(db_dir)?;
-    let end =
-        tail.map(|(file, Tail { record, length, reason, torn, .. })| End { file, offset: record, bytes: length - record, torn, reason });
+    let end = tail.map(|(file, Tail { record, end, reason, torn, .. })| End { file, offset: record, bytes: end - record, torn, reason });
     Ok(Inspected { end, has_unused: !unused.is_empty() })
 }

@@ -6,7 +6,8 @@
 //! nothing of what the records hold beyond the twelve bytes that head a write batch. RocksDB must not have the files open.
 //!
 //! Zeros at the end of a file are room that was made ahead of the writes ([`Ahead`]) and not used: they are taken off without a word,
-//! as long as the next file goes on where the last record before them ends.
+//! as long as the next file goes on where the last record before them ends. (Where that one has no whole record, RocksDB's note of the
+//! earlier file's synced length is what tells.)
 //!
 //! Damage to the very last record looks like a torn write, and is treated as one: no log of this format can tell them apart. Nor can
 //! it tell that last records were turned to zeros from the first byte to the last.
@@ -48,13 +49,13 @@ pub(crate) struct Cut {
     pub(crate) file: PathBuf,
     /// Its length now: the start of the damaged record.
     pub(crate) offset: u64,
-    /// How many bytes were cut.
+    /// How many bytes were cut, without zeros at the end.
     pub(crate) bytes: u64,
     /// Where they are kept, if `kept`.
     pub(crate) set_aside: PathBuf,
     /// False if the disk had no room for a copy of a torn tail.
     pub(crate) kept: bool,
-    /// True for what an interrupted write leaves: the file ends inside the record, or in zeros only.
+    /// True for what an interrupted write leaves: the file ends inside the record, or some of its sectors are zeros still.
     pub(crate) torn: bool,
 }
 
@@ -104,6 +105,8 @@ struct Logs {
     bytes: u64,
     tail: Option<(PathBuf, Tail)>,
     unused: Vec<Unused>,
+    /// Where the last file that holds anything ends in zeros.
+    open_end: Option<(PathBuf, u64)>,
     /// The sequence number that the next record must have, once one record was read.
     next_sequence: Option<u64>,
 }
@@ -125,7 +128,11 @@ fn read(db_dir: &Path) -> Result<Logs, WalError> {
         logs.records += scan.records;
         logs.bytes += scan.kept();
         logs.next_sequence = scan.next_sequence.or(logs.next_sequence);
-        match judge(&path, &file, &scan)? {
+        let ending = judge(&path, &file, &scan)?;
+        if scan.length > 0 {
+            logs.open_end = if let Ending::Unused(from) = ending { Some((path.clone(), from)) } else { None };
+        }
+        match ending {
             Ending::Whole => {}
             Ending::Unused(from) => logs.unused.push(Unused { file: path, from }),
             Ending::Damaged(tail) => logs.tail = Some((path, tail)),
@@ -144,13 +151,13 @@ impl Logs {
         {
             return damaged(file, damage.at, format!("{}, and the later log file {} holds data", damage.reason, path.display()));
         }
-        if let (Some(unused), Some(found)) = (self.unused.last(), later.first_sequence)
-            && (unused.from == 0 || self.next_sequence != Some(found))
+        if let (Some((file, from)), Some(found)) = (&self.open_end, later.first_sequence)
+            && (*from == 0 || self.next_sequence != Some(found))
         {
             let after = self.next_sequence.map_or("no record".to_owned(), |next| format!("sequence number {}", next - 1));
             let reason =
                 format!("{} after {after}, and the later log file {} goes on with sequence number {found}", Bad::Zeros, path.display());
-            return damaged(&unused.file, unused.from, reason);
+            return damaged(file, *from, reason);
         }
         Ok(())
     }
@@ -168,7 +175,8 @@ enum Ending {
 struct Tail {
     record: u64,
     at: u64,
-    length: u64,
+    /// Just after the last byte that is not zero.
+    end: u64,
     reason: String,
     torn: bool,
 }
@@ -184,11 +192,12 @@ fn judge(path: &Path, file: &File, scan: &Scan) -> Result<Ending, WalError> {
             if let Some(offset) = after.valid_at {
                 return Err(damaged(fault.at, format!("{}, and a valid record follows at offset {offset}", fault.bad)));
             }
-            if after.only_zeros && fault.at == fault.record {
+            let only_zeros = after.written_until == fault.at && fault.at < scan.length;
+            if only_zeros && fault.at == fault.record {
                 return Ok(Ending::Unused(fault.at));
             }
-            let torn = fault.bad.is_torn() || after.only_zeros;
-            Ok(Ending::Damaged(Tail { record: fault.record, at: fault.at, length: scan.length, reason: fault.bad.to_string(), torn }))
+            let torn = fault.bad.is_torn() || only_zeros || after.is_unfinished;
+            Ok(Ending::Damaged(Tail { record: fault.record, at: fault.at, end: after.written_until, reason: fault.bad.to_string(), torn }))
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 
-use super::block::{BLOCK, Block, Blocks};
+use super::block::{BLOCK, Block, Blocks, SECTOR};
 use super::record::{self, BATCH_HEADER, Bad, Fragment, HEADER, Header, Kind, Step};
 
 /// The result of one walk.
@@ -47,6 +47,8 @@ pub(super) struct Fault {
     /// Where they are.
     pub(super) at: u64,
     pub(super) bad: Bad,
+    /// Where the fragment ends, if its header is to be believed.
+    pub(super) claims_until: u64,
     /// True if the lost record may go on in the next block: then fragments found there may be its own.
     pub(super) may_continue: bool,
 }
@@ -92,7 +94,10 @@ impl Walk {
                 Step::End => return None,
                 Step::Bad(bad) => {
                     let record = self.chain.as_ref().map_or(offset, |chain| chain.start);
-                    return Some(Found::Fault(Fault { record, at: offset, bad, may_continue: self.may_continue(block.bytes, at) }));
+                    let claimed = Header::read(block.bytes, at).map_or(0, |header| HEADER + header.length);
+                    let claims_until = offset + claimed as u64;
+                    let may_continue = self.may_continue(block.bytes, at);
+                    return Some(Found::Fault(Fault { record, at: offset, bad, claims_until, may_continue }));
                 }
                 Step::Fragment(fragment) => {
                     at = fragment.end;
@@ -107,7 +112,9 @@ impl Walk {
 
     fn end(&self, length: u64) -> Found {
         match &self.chain {
-            Some(chain) => Found::Fault(Fault { record: chain.start, at: length, bad: Bad::Torn, may_continue: false }),
+            Some(chain) => {
+                Found::Fault(Fault { record: chain.start, at: length, bad: Bad::Torn, claims_until: length, may_continue: false })
+            }
             None => Found::Whole,
         }
     }
@@ -154,10 +161,13 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether the header at `at`, if it is to be believed, is of a fragment that fills its block and has a successor.
+    /// Whether the header at `at`, as far as it was written, can be of a fragment that fills its block and has a successor.
     fn may_continue(&self, block: &[u8], at: usize) -> bool {
         let open = if self.chain.is_some() { 3 } else { 2 };
-        Header::read(block, at).is_some_and(|header| header.is_zero() || (header.kind == open && at + HEADER + header.length == BLOCK))
+        // The sectors of a header that lies on two of them may not both have been written. No type is zero.
+        let on_two_sectors = at / SECTOR != (at + HEADER - 1) / SECTOR;
+        Header::read(block, at)
+            .is_some_and(|header| header.kind == 0 || (header.kind == open && (on_two_sectors || at + HEADER + header.length == BLOCK)))
     }
 }
 

@@ -28,17 +28,48 @@ fn zeros_after_the_last_record_are_taken_off() {
     }
 }
 
+/// A write over zeros that a power cut interrupts leaves sectors of zeros, in any order. The log said "damaged" of it.
 #[test]
-fn zeros_inside_a_record_are_a_torn_write() {
+fn a_record_with_sectors_that_were_not_written_is_a_torn_write() {
     let image = Image::new(&[20, 300, 100_000], &[]);
-    let from = usize::try_from(image.places[2].1).unwrap();
-    for kept in [1, 3, 7, 100, 32_768 - from, 40_000] {
-        let case = image.damaged(2, |log| log[from + kept..].fill(0));
-        case.assert_cut(&image, 2, &format!("{kept} bytes and zeros"));
+    let (from, end) = (usize::try_from(image.places[2].1).unwrap(), image.log(&image.places[0].0).len());
+    let torn = |what: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let case = image.damaged(2, |log| {
+            log.resize(end + 200_000, 0);
+            change(log);
+        });
+        case.assert_cut(&image, 2, what);
+        case.result.unwrap().cut.unwrap()
+    };
+    for kept in [512, 1_024, 4_096, 32_768, 65_536, 98_304] {
+        let cut = torn("the first sectors", &|log| log[kept..].fill(0));
+        assert!(cut.torn && cut.bytes <= (kept - from) as u64, "{kept} bytes and zeros: {cut:?}");
     }
-    // The first page of the record was not written, later ones were.
-    let case = image.damaged(2, |log| log[from..8_192].fill(0));
-    case.assert_cut(&image, 2, "zeros, then the rest of the record");
+    for lost in [from..512, from..8_192, 512..1_024, 8_192..12_288, 32_768..33_280, 65_536..98_304] {
+        let cut = torn("some sectors", &|log| log[lost.clone()].fill(0));
+        assert!(cut.torn && cut.bytes > 90_000, "{lost:?} are zeros: {cut:?}");
+    }
+    for flipped in [from, from + 100, 32_768, end - 100] {
+        let cut = torn("a flipped byte", &|log| log[flipped] ^= 0x10);
+        assert!(!cut.torn, "a flip at {flipped} of {end} is told as torn: {cut:?}");
+    }
+}
+
+/// Half a header was taken for damage before a valid record: the record's own later parts.
+#[test]
+fn a_header_of_which_one_sector_was_written_is_a_torn_write() {
+    let start = Image::new(&[20, 300, 100_000], &[]).places[2].1;
+    for into in 506..512 {
+        let image = Image::new(&[20, 300 + usize::try_from((into + 512 - start % 512) % 512).unwrap(), 100_000], &[]);
+        let from = usize::try_from(image.places[2].1).unwrap();
+        assert_eq!(from % 512, usize::try_from(into).unwrap());
+        let boundary = from.next_multiple_of(512);
+        for lost in [from..boundary, boundary..boundary + 512] {
+            let case = image.damaged(2, |log| log[lost.clone()].fill(0));
+            case.assert_cut(&image, 2, &format!("{lost:?} of a record from {from} on"));
+            assert!(case.result.as_ref().unwrap().cut.as_ref().unwrap().torn, "{lost:?} of a record from {from} on");
+        }
+    }
 }
 
 #[test]
