@@ -16,6 +16,7 @@ pub mod contract;
 mod embedded;
 mod engine;
 mod error;
+mod file_system;
 mod memory;
 mod metrics;
 mod near;
@@ -40,6 +41,7 @@ pub use checkpoint::Checkpoint;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::{Disk, Durability, Engine, EngineStats, Hints, Position, Proposal, ReadTier, Reclaimable, Room};
 pub use error::{EngineError, OpenError, StoreError};
+pub use file_system::trims_at_once;
 pub use open::{
     DATA_FORMAT, EmbeddedConfig, Restored, check_database, check_embedded, distribute_postgres, examine_postgres, examine_redis, identify,
     migrate_postgres, open_cached, open_embedded, open_engine, open_memory, open_memory_engine, open_postgres, open_postgres_at,

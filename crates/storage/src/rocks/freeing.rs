@@ -1,9 +1,9 @@
 //! Gives the space of deleted files back in small steps.
 //!
-//! RocksDB deletes a table or a log file as a whole. The file system then frees, and on a disk mounted with `discard` also trims, tens
-//! of mebibytes in one go, and a sync of the log that comes meanwhile waits for all of it: 10 to 30 ms for one table.
-//! So every such file is held open here; once its last name is gone, nobody can come to it any more, and it is shortened step by step
-//! with pauses in between, until it is empty. Files that a checkpoint still has a name for are let go as they are.
+//! RocksDB deletes a table or a log file as a whole. On an ext4 that is mounted with `discard`, the disk is then told to trim tens of
+//! mebibytes in one go, and a sync of the log that comes meanwhile waits for all of it: 10 to 30 ms for one table. So there each such
+//! file is held open; once its last name is gone, nobody can come to it any more, and it is shortened step by step with pauses in
+//! between, until it is empty. Files that a checkpoint still has a name for are let go as they are.
 //!
 //! Nothing depends on it: what is not held, or not finished when the process ends, is freed in one go.
 

@@ -21,7 +21,7 @@ use super::{
     recent::RecentChanges,
     wal,
 };
-use crate::{Durability, EngineError, OpenError, Position};
+use crate::{Durability, EngineError, OpenError, Position, trims_at_once};
 
 /// Counts generations, so that what was read from one is not taken for another's.
 static OPENED: AtomicU64 = AtomicU64::new(0);
@@ -38,7 +38,7 @@ pub(super) struct Generation {
     pub(super) read_only: bool,
     /// Set once another generation took its place: where its files lie.
     obsolete: OnceLock<PathBuf>,
-    _freeing: Freeing,
+    _freeing: Option<Freeing>,
 }
 
 impl Generation {
@@ -68,7 +68,7 @@ impl Generation {
             request_bytes: Mutex::new(request_bytes),
             read_only,
             obsolete: OnceLock::new(),
-            _freeing: Freeing::of(path),
+            _freeing: trims_at_once(path).then(|| Freeing::of(path)),
         })
     }
 

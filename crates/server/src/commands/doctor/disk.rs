@@ -1,14 +1,15 @@
 //! The disk that holds the data, or would: its room, its file system, and how long a sync takes on it.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     time::{Duration, Instant},
 };
 
 use indicatif::{BinaryBytes, HumanDuration};
+use kvstore_storage::trims_at_once;
 use rustix::fs::{OFlags, statfs, statvfs};
 
 use super::{Diagnosis, data_dir::existing};
@@ -51,9 +52,6 @@ fn space(dir: &Path, floor: u64) -> Diagnosis {
     }
 }
 
-/// ext4 alone is known to let syncs wait for its trimming: others trim in the background.
-const EXT4: u64 = 0xef53;
-
 /// What a file system keeps.
 enum Kept {
     Well,
@@ -72,7 +70,7 @@ fn file_system(dir: &Path) -> Diagnosis {
     };
     let (name, kept) = name(kind);
     match kept {
-        Kept::Well if kind == EXT4 && trims_at_once(dir) => {
+        Kept::Well if trims_at_once(dir) => {
             let detail = format!("{name}, mounted with `discard`: while large files are deleted, syncs wait for the disk to trim");
             Diagnosis::warning(FILE_SYSTEM, detail, "mount it with `nodiscard`, and trim by a timer (systemctl enable fstrim.timer)")
         }
@@ -89,25 +87,10 @@ fn file_system(dir: &Path) -> Diagnosis {
     }
 }
 
-/// Whether the file system tells the disk of freed blocks as it frees them, and so lets writers wait for that.
-fn trims_at_once(dir: &Path) -> bool {
-    let Ok(found) = fs::metadata(dir) else { return false };
-    let (major, minor) = (rustix::fs::major(found.dev()), rustix::fs::minor(found.dev()));
-    fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| has_discard(&mounts, &format!("{major}:{minor}")))
-}
-
-/// A line is `22 27 254:0 / /mnt rw - ext4 /dev/vda rw,discard`, by `proc_pid_mountinfo(5)`: the device is the third word, the file
-/// system's own options are the last.
-fn has_discard(mounts: &str, device: &str) -> bool {
-    let of_device = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(device));
-    let mut options = of_device.filter_map(|line| line.split(' ').next_back()).flat_map(|options| options.split(','));
-    options.any(|option| option == "discard")
-}
-
 /// The magic numbers are those of `statfs(2)`.
 fn name(kind: u64) -> (String, Kept) {
     let (name, kept) = match kind {
-        EXT4 => ("ext4", Kept::Well),
+        0xef53 => ("ext4", Kept::Well),
         0x5846_5342 => ("xfs", Kept::Well),
         0x9123_683e => ("btrfs", Kept::Well),
         0x2fc1_2fc1 => ("zfs", Kept::Well),
@@ -177,13 +160,5 @@ mod tests {
     fn a_sync_that_is_too_slow_or_too_fast_to_be_one_is_a_warning() {
         let level = |micros| judge(Duration::from_micros(micros), Duration::from_secs(1)).level;
         assert_eq!((level(1), level(200), level(50_000)), (Level::Warning, Level::Ok, Level::Warning));
-    }
-
-    #[test]
-    fn a_file_system_that_trims_at_once_is_found_among_the_mounts() {
-        let mounts = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard,resuid=7\n\
-            28 27 254:1 / /a rw,discard - ext4 /dev/vdb rw,nodiscard\n";
-        assert!(has_discard(mounts, "254:0"));
-        assert!(!has_discard(mounts, "254:1") && !has_discard(mounts, "8:1"));
     }
 }

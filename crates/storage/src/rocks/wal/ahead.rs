@@ -21,6 +21,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{super::changes::Changes, block::BLOCK, log_files, record::HEADER};
+use crate::file_system::overwrites_in_place;
 
 /// Written at once: few enough that the sync which has to write them too takes a millisecond or so.
 const ZEROS: u64 = 1 << 20;
@@ -142,12 +143,4 @@ fn framed(at: u64, bytes: u64) -> u64 {
             return end - at;
         }
     }
-}
-
-/// True on file systems that keep a journal and write a block again where it is: ext4 and XFS. Others write each block to a new place
-/// (btrfs, ZFS), or have no disk.
-fn overwrites_in_place(dir: &Path) -> bool {
-    const EXT4: u64 = 0xef53;
-    const XFS: u64 = 0x5846_5342;
-    rustix::fs::statfs(dir).is_ok_and(|system| [EXT4, XFS].contains(&(system.f_type as u64)))
 }
