@@ -80,7 +80,7 @@ impl Held {
         let mut waiting = VecDeque::new();
         loop {
             match self.look() {
-                Ok(gone) => waiting.extend(gone.iter().filter_map(|file| Some((nameless(file)?, file.try_clone().ok()?)))),
+                Ok(gone) => waiting.extend(gone.into_iter().filter_map(|file| Some((nameless(&file)?, file)))),
                 Err(error) => tracing::debug!(%error, dir = %self.dir.display(), "deleted tables are freed in one go"),
             }
             keep_newest(&mut waiting);

@@ -115,8 +115,8 @@ impl<'a> Check<'a> {
         let (file, offset, bytes) = (end.file.display(), end.offset, end.bytes);
         if end.torn {
             self.observer.note(format!(
-                "the log {file} ends in a write that was cut off ({bytes} bytes from offset {offset} on), as a crash leaves it; \
-                 it was not acknowledged, and the next start sets it aside"
+                "the log {file} ends in a write that was cut off ({bytes} bytes from offset {offset} on), as a crash leaves it \
+                 before it is acknowledged; the next start sets it aside"
             ));
         } else {
             let place = file.to_string();

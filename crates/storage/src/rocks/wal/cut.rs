@@ -11,17 +11,20 @@ use super::{Cut, Tail, WalError};
 pub(super) fn cut(db_dir: &Path, set_aside_dir: &Path, path: PathBuf, tail: &Tail) -> Result<Cut, WalError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let set_aside = set_aside_dir.join(format!("{name}.{}", tail.record));
+    let io = |source| WalError::Io { file: path.clone(), source };
+    // The zeros after it hold nothing, and a full disk needs their room for the copy.
+    shorten(db_dir, &path, tail.end).map_err(io)?;
     let kept = match keep(&path, tail, set_aside_dir, &set_aside) {
         Ok(()) => true,
         // A full disk is how a write gets torn, and a store on a full disk must still start and read.
-        Err(error) if tail.torn && error.kind() == ErrorKind::StorageFull => {
+        Err(error) if tail.surely_torn && error.kind() == ErrorKind::StorageFull => {
             // What was copied so far is of no use. If it stays, that harms nothing either.
             let _ = std::fs::remove_file(&set_aside);
             false
         }
         Err(source) => return Err(WalError::Io { file: set_aside, source }),
     };
-    shorten(db_dir, &path, tail.record).map_err(|source| WalError::Io { file: path.clone(), source })?;
+    shorten(db_dir, &path, tail.record).map_err(io)?;
     Ok(Cut { file: path, offset: tail.record, bytes: tail.end - tail.record, set_aside, kept, torn: tail.torn })
 }
 

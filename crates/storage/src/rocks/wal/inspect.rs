@@ -21,7 +21,7 @@ pub(crate) struct End {
 }
 
 /// What `check` would change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inspected {
     pub(crate) end: Option<End>,
     /// Some file ends in zeros for records that were never written.

@@ -179,6 +179,8 @@ struct Tail {
     end: u64,
     reason: String,
     torn: bool,
+    /// False where damage to a record that was acknowledged could look the same.
+    surely_torn: bool,
 }
 
 /// How one file ends, or the refusal.
@@ -196,8 +198,10 @@ fn judge(path: &Path, file: &File, scan: &Scan) -> Result<Ending, WalError> {
             if only_zeros && fault.at == fault.record {
                 return Ok(Ending::Unused(fault.at));
             }
-            let torn = fault.bad.is_torn() || only_zeros || after.is_unfinished;
-            Ok(Ending::Damaged(Tail { record: fault.record, at: fault.at, end: after.written_until, reason: fault.bad.to_string(), torn }))
+            let surely_torn = fault.bad.is_torn() || only_zeros;
+            let torn = surely_torn || after.is_unfinished;
+            let reason = fault.bad.to_string();
+            Ok(Ending::Damaged(Tail { record: fault.record, at: fault.at, end: after.written_until, reason, torn, surely_torn }))
         }
     }
 }

@@ -9,6 +9,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, WriteBatch, WriteOptio
 use tempfile::TempDir;
 
 use super::super::{
+    WalError,
     ahead::{Ahead, State},
     check, inspect, log_files,
 };
@@ -68,6 +69,37 @@ fn a_header_of_which_one_sector_was_written_is_a_torn_write() {
             let case = image.damaged(2, |log| log[lost.clone()].fill(0));
             case.assert_cut(&image, 2, &format!("{lost:?} of a record from {from} on"));
             assert!(case.result.as_ref().unwrap().cut.as_ref().unwrap().torn, "{lost:?} of a record from {from} on");
+        }
+    }
+}
+
+/// What may have been acknowledged was cut without a copy where the disk had no room for one.
+#[test]
+fn only_what_is_surely_torn_is_cut_without_a_copy() {
+    let image = Image::new(&[20, 300, 10_000], &[]);
+    let (from, end) = (usize::try_from(image.places[2].1).unwrap(), image.log(&image.places[0].0).len());
+    for (lost, surely_torn) in [(end - 100..end, true), (1_024..1_536, false)] {
+        let dir = image.copied(|_, log| {
+            if surely_torn {
+                log.truncate(lost.start);
+            } else {
+                log[lost.clone()].fill(0);
+            }
+            log.resize(log.len() + 5_000 * usize::from(!surely_torn), 0);
+        });
+        let aside = dir.path().join("aside");
+        fs::create_dir(&aside).unwrap();
+        // Every write to this device fails as on a full disk.
+        let log = dir.path().join(&image.places[2].0);
+        std::os::unix::fs::symlink("/dev/full", aside.join(format!("{}.{from}", image.places[2].0.display()))).unwrap();
+        let result = check(dir.path(), &aside);
+        if surely_torn {
+            let cut = result.unwrap().cut.unwrap();
+            assert!(cut.torn && !cut.kept, "{cut:?}");
+            assert_eq!(fs::metadata(&log).unwrap().len(), from as u64);
+        } else {
+            assert!(matches!(result, Err(WalError::Io { .. })), "{result:?}");
+            assert_eq!(fs::metadata(&log).unwrap().len(), end as u64, "zeros alone were taken off");
         }
     }
 }
