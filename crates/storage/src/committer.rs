@@ -66,29 +66,37 @@ struct PendingRestore {
 type Written = Result<Outcome, StoreError>;
 
 /// A batch's outcome. The first of a group brings those of the others along: waking them is then done by its task, on an async
-/// worker, where it costs a push to a queue, and not by the committer, where each costs a system call.
+/// worker, where it costs a push to a queue, and not by the committer, where each costs a system call. The batch goes back to the
+/// task that made it, since memory is cheapest to free where it was taken.
 struct Answer {
     outcome: Written,
+    _proposal: Proposal,
     _others: Deliveries,
 }
 
 /// Outcomes on their way to their waiters. They are delivered when this is dropped, by whomever.
 #[derive(Default)]
-struct Deliveries(Vec<(oneshot::Sender<Answer>, Written)>);
+struct Deliveries(Vec<(oneshot::Sender<Answer>, Written, Proposal)>);
 
 impl Drop for Deliveries {
     fn drop(&mut self) {
-        for (waiter, outcome) in self.0.drain(..) {
+        for (waiter, outcome, proposal) in self.0.drain(..) {
             // A caller that went away does not need its answer.
-            let _ = waiter.send(Answer { outcome, _others: Self::default() });
+            let _ = waiter.send(Answer { outcome, _proposal: proposal, _others: Self::default() });
         }
     }
 }
 
+/// Brings outcomes to those who wait for them.
+fn deliver(waiters: Vec<oneshot::Sender<Answer>>, outcomes: impl Iterator<Item = Written>, proposals: Vec<Proposal>) {
+    let all = waiters.into_iter().zip(outcomes).zip(proposals);
+    Deliveries(all.map(|((waiter, outcome), proposal)| (waiter, outcome, proposal)).collect()).deliver();
+}
+
 impl Deliveries {
     fn deliver(mut self) {
-        if let Some((first, outcome)) = self.0.pop() {
-            let _ = first.send(Answer { outcome, _others: self });
+        if let Some((first, outcome, proposal)) = self.0.pop() {
+            let _ = first.send(Answer { outcome, _proposal: proposal, _others: self });
         }
     }
 }
@@ -279,13 +287,12 @@ impl<E: Engine> Worker<E> {
             Ok(outcomes) => {
                 self.time.reached(self.engine.position().stamp);
                 let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(StoreError::from));
-                Deliveries(waiters.into_iter().zip(outcomes).collect()).deliver();
+                deliver(waiters, outcomes, proposals);
                 Ok(())
             }
             Err(error) => {
                 let reason = error.to_string();
-                let unknown = || Err(StoreError::Unknown(reason.clone()));
-                Deliveries(waiters.into_iter().map(|waiter| (waiter, unknown())).collect()).deliver();
+                deliver(waiters, std::iter::repeat_with(|| Err(StoreError::Unknown(reason.clone()))), proposals);
                 Err(reason)
             }
         }

@@ -46,8 +46,9 @@ pub const QUEUE_WAIT_MS_MAX: u64 = 5_000;
 pub const COMMIT_WAIT_MS_MAX: u64 = 30_000;
 /// Values above this many bytes are kept apart from their key's record.
 pub const INLINE_VALUE_BYTES_MAX: usize = 4 << 10;
-/// Keys whose last change the committer remembers, so that headers loaded before queueing can be trusted.
-pub const RECENT_CHANGES_MAX: usize = 16_384;
+/// Slots of the table in which the committer finds whether a key changed since its header was loaded, 8 bytes each. Batches that wait
+/// with tens of thousands of keys leave most slots free.
+pub const RECENT_CHANGE_SLOTS: usize = 1 << 19;
 /// Expired entries that one reclaiming batch deletes.
 pub const RECLAIM_ITEMS_MAX: usize = 1_000;
 /// Below this much free disk space, writes other than deletes are refused.

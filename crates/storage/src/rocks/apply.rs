@@ -4,7 +4,7 @@
 use foldhash::HashMap;
 
 use kvstore_types::{Change, Evaluation, Header, IdempotencyKey, IdempotencyRecord, Key, Outcome, Timestamp, evaluate, next_stamp};
-use rocksdb::WriteBatch;
+use rocksdb::{ColumnFamily, WriteBatch};
 
 use super::{
     generation::Generation,
@@ -21,7 +21,7 @@ pub(super) fn apply(
     meta: &[(&str, &[u8])],
     durability: Durability,
 ) -> Result<Outcomes, EngineError> {
-    let mut group = Group::new(generation);
+    let mut group = Group::new(generation)?;
     let outcomes: Outcomes = proposals.iter().map(|proposal| group.add(proposal, proposed)).collect();
     if durability == Durability::Buffered
         && let Some(Err(error)) = outcomes.iter().find(|outcome| outcome.is_err())
@@ -38,9 +38,18 @@ pub(super) fn apply(
     Ok(outcomes)
 }
 
+/// The column families that a change may touch.
+struct Families<'a> {
+    entries: &'a ColumnFamily,
+    values: &'a ColumnFamily,
+    expiry: &'a ColumnFamily,
+}
+
 /// A group on its way to disk.
 struct Group<'a> {
     generation: &'a Generation,
+    /// Looked up by name once, not for each change.
+    families: Families<'a>,
     write: WriteBatch,
     position: Position,
     /// The last change to each key, in the order of the group.
@@ -53,9 +62,12 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(generation: &'a Generation) -> Self {
-        Self {
+    fn new(generation: &'a Generation) -> Result<Self, EngineError> {
+        let families =
+            Families { entries: generation.family(ENTRIES)?, values: generation.family(VALUES)?, expiry: generation.family(EXPIRY)? };
+        Ok(Self {
             generation,
+            families,
             write: WriteBatch::default(),
             position: generation.position(),
             changes: Vec::new(),
@@ -63,7 +75,7 @@ impl<'a> Group<'a> {
             requests: HashMap::default(),
             request_bytes: 0,
             record: Vec::new(),
-        }
+        })
     }
 
     /// Evaluates a batch and adds what it changes. An error is this batch's alone: nothing of it was added.
@@ -84,7 +96,7 @@ impl<'a> Group<'a> {
             return Ok(outcome);
         }
         for change in changes {
-            self.change(change)?;
+            self.change(change);
         }
         if let (Some(key), Some(record)) = (key, record) {
             self.request_bytes += self.generation.put_request(&mut self.write, key, &record)?;
@@ -115,10 +127,9 @@ impl<'a> Group<'a> {
             .collect()
     }
 
-    fn change(&mut self, change: Change<'a>) -> Result<(), EngineError> {
+    fn change(&mut self, change: Change<'a>) {
         let key = &change.item.key;
-        let (entries, values, expiry) =
-            (self.generation.family(ENTRIES)?, self.generation.family(VALUES)?, self.generation.family(EXPIRY)?);
+        let Families { entries, values, expiry } = self.families;
         if let Some(before) = change.before {
             if Placement::of(before.value_len) == Placement::Apart {
                 self.write.delete_cf(values, value_key(key, before.revision));
@@ -142,7 +153,6 @@ impl<'a> Group<'a> {
         }
         self.headers.insert(key, change.after.map(|(header, _)| header));
         self.changes.push(change);
-        Ok(())
     }
 
     /// Writes the group, then makes it visible in the order that keeps the cache exact.

@@ -96,15 +96,14 @@ impl EntryCache {
 
     /// To be called after the engine write, once for each `begin_write`, with the entry that the key has now.
     pub(super) fn end_write(&self, key: &Key, entry: Option<(Header, &Bytes)>) {
-        self.gate.close(self.stripe(key), || {
-            self.entries.remove(key);
-            if let Some((header, value)) = entry
-                && value.len() <= VALUE_BYTES_MAX
-            {
+        self.gate.close(self.stripe(key), || match entry {
+            Some((header, value)) if value.len() <= VALUE_BYTES_MAX => {
                 // Copied: a short value may be a slice of a large request body, which it would keep alive.
                 let value = Bytes::copy_from_slice(value);
                 self.entries.insert(key.clone(), Cached { header, value });
             }
+            // An earlier change of the group may have put one in.
+            _ => drop(self.entries.remove(key)),
         });
     }
 

@@ -63,7 +63,7 @@ impl Generation {
             db,
             log: wal::Ahead::new(path),
             cache: EntryCache::new(shared.plan.entry_cache),
-            recent: Mutex::new(RecentChanges::new(position.revision)),
+            recent: Mutex::new(RecentChanges::new()),
             position: RwLock::new(position),
             request_bytes: Mutex::new(request_bytes),
             read_only,
