@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod child;
+mod disk;
 mod http;
 mod kvstore;
 mod large;

@@ -78,7 +78,7 @@ impl Stop {
     }
 
     /// Whether the run is over by then.
-    pub(super) fn is_past(&self, at: Instant) -> bool {
+    pub(crate) fn is_past(&self, at: Instant) -> bool {
         nanos(at.saturating_duration_since(self.start)) >= self.end_nanos.load(Ordering::Relaxed)
     }
 
