@@ -70,8 +70,9 @@ type Written = Result<Outcome, StoreError>;
 /// task that made it, since memory is cheapest to free where it was taken.
 struct Answer {
     outcome: Written,
-    _proposal: Proposal,
+    /// Dropped first: the others must not wait until a large batch is freed.
     _others: Deliveries,
+    _proposal: Proposal,
 }
 
 /// Outcomes on their way to their waiters. They are delivered when this is dropped, by whomever.

@@ -102,7 +102,7 @@ impl EntryCache {
                 let value = Bytes::copy_from_slice(value);
                 self.entries.insert(key.clone(), Cached { header, value });
             }
-            // An earlier change of the group may have put one in.
+            // Since `begin_write` nobody could put one in; this only makes sure.
             _ => drop(self.entries.remove(key)),
         });
     }
