@@ -91,14 +91,13 @@ pub(super) async fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()
 async fn round(bench: &Bench<'_>, server: &mut Kvstore<'_>, rate: f64, before: Stalls) -> Result<Round> {
     let (stop, started) = (Stop::after(TIME_MAX), Instant::now());
     let puts = small_puts(server, Pace::Open(rate));
-    let (found, stream, beside, watched) = tokio::join!(
-        puts.run(stop.clone()),
-        large_batches(server).run(stop.clone()),
+    let stream = large_batches(server);
+    let (found, _, beside, compacted) = tokio::try_join!(
+        async { puts.run(stop.clone()).await.context("PUT") },
+        async { stream.run(stop.clone()).await.context("the stream beside") },
         Stalls::meet(bench.work, PROBE_PAUSE, stop.clone()),
         watch(server, &stop)
-    );
-    let (found, beside, compacted) = (found.context("PUT")?, beside?, watched?);
-    stream.context("the stream beside")?;
+    )?;
     server.check_running()?;
     let ms = |latencies: &Histogram<u64>, share| latencies.value_at_quantile(share) as f64 / 1e3;
     Ok(Round {
