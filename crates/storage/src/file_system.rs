@@ -10,7 +10,7 @@ fn kind(dir: &Path) -> Option<u64> {
     Some(rustix::fs::statfs(dir).ok()?.f_type as u64 & 0xffff_ffff)
 }
 
-/// Whether it keeps a journal of its own and writes a block again where it is: ext4 and XFS. Others write each block to a new place
+/// Whether it writes a block again where it is: ext4 and XFS. Others write each block to a new place
 /// (btrfs, ZFS), or have no disk.
 pub(crate) fn overwrites_in_place(dir: &Path) -> bool {
     kind(dir).is_some_and(|kind| [EXT4, XFS].contains(&kind))

@@ -1,8 +1,8 @@
 //! Keeps zeros ahead of the log's end, so that a sync has data to write and nothing else.
 //!
-//! When a file grows, or a block of it is written for the first time, the file system notes that in its journal, and a sync of the
-//! log must wait for the journal too: for half again as long on ext4, and for much longer while tables are written and deleted beside
-//! it. Over zeros that are on disk already, a sync is the write of its bytes. PostgreSQL does the same with its segments
+//! When a file grows, or a block of it is written for the first time, the file system notes that (in a journal, where it has one), and
+//! a sync of the log must wait for the note too: for half again as long on ext4, and for much longer while tables are written and
+//! deleted beside it. Over zeros that are on disk already, a sync is the write of its bytes. PostgreSQL does the same with its segments
 //! (`wal_init_zero`).
 //!
 //! Zeros are only ever appended to the file, by the thread that is about to write to the log: no byte of a record can be overwritten.
