@@ -66,11 +66,12 @@ impl Backup {
         check_place(&self.dir)?;
         let mut signals = Signals::register().context("signals can't be caught")?;
         let client = self.server.client()?;
+        // Before the server is asked: it makes one copy at a time, and needs a moment to see that nobody takes it.
+        let partial = Partial::make(&self.dir)?;
         let stream = tokio::select! {
             answered = client.backup(self.rate_mb) => answered.map_err(explain)?,
             signal = signals.next() => return Err(cut_short(signal).into()),
         };
-        let partial = Partial::make(&self.dir)?;
         let progress = Progress::start(self.progress, Items::Nothing, Total::Unknown, Amount::default());
         let (manifest, position) = receive(stream, &partial.0, progress, signals).await?;
         partial.become_whole(&self.dir)?;

@@ -157,15 +157,24 @@ fn a_backup_goes_into_a_new_or_empty_directory_and_leaves_nothing_beside_it() {
     expect_exit(&refused, 3);
     assert!(text(&refused.stderr).contains("later.partial"), "{}", text(&refused.stderr));
     server.stop();
-    let unreachable = server_is_gone(&path("unreachable"));
+    let unreachable = server_is_gone(&path("unreachable"), 2);
     assert!(unreachable.contains("kvstore serve"), "{unreachable}");
     assert!(!dir.path().join("unreachable.partial").exists());
 }
 
-fn server_is_gone(target: &str) -> String {
+/// What a backup says that no server answers.
+fn server_is_gone(target: &str, code: i32) -> String {
     let output = run(kvstore(&["backup", target, "--url", "http://127.0.0.1:1"]), b"");
-    expect_exit(&output, 2);
+    expect_exit(&output, code);
     text(&output.stderr)
+}
+
+/// The server made a copy for a client that had nowhere to put it, and refused the next client until it saw that the first was gone.
+#[test]
+fn a_directory_that_can_not_be_made_is_refused_before_the_server_is_asked() {
+    let dir = TempDir::new().expect("a directory");
+    let said = server_is_gone(&dir.path().join("nowhere/else").display().to_string(), 3);
+    assert!(said.contains("nowhere/else.partial"), "{said}");
 }
 
 /// The copy was written beside the link, or on the disk above a mount, and could not be given its name in the end.
@@ -250,7 +259,7 @@ fn a_shutdown_does_not_wait_for_a_backup_for_ever() {
     let mut command = kvstore(&["backup", target.to_str().expect("UTF-8"), "--rate-mb", "1"]);
     command.env("KVSTORE_URL", &server.url);
     let client = std::thread::spawn(move || run(command, b""));
-    eventually("the backup is under way", || dir.path().join("copy.partial").exists());
+    eventually("the backup is under way", || dir.path().join("copy.partial").join("db").exists());
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0), "{}", server.said());
     let output = client.join().expect("the client ends");
@@ -282,7 +291,7 @@ fn a_signal_ends_the_client_and_removes_what_had_come() {
     let mut command = kvstore(&["backup", dir.path().join("copy").to_str().expect("UTF-8"), "--rate-mb", "1"]);
     command.env("KVSTORE_URL", &server.url);
     let mut client = command.stderr(std::process::Stdio::piped()).spawn().expect("the client starts");
-    eventually("the backup is under way", || dir.path().join("copy.partial").exists());
+    eventually("the backup is under way", || dir.path().join("copy.partial").join("db").exists());
     let pid = Pid::from_raw(i32::try_from(client.id()).expect("a pid")).expect("a pid");
     kill_process(pid, Signal::INT).expect("the process is there");
     assert_eq!(client.wait().expect("it ends").code(), Some(130));
