@@ -1,11 +1,15 @@
 //! The entry cache. It is exact: a hit is never older than what any reader was told before.
 //!
-//! Keys are spread over stripes. A write opens the stripes of its keys before it reaches the engine and removes the keys; it
+//! Keys are spread over stripes. A write opens the stripes of its keys before it reaches the engine and takes their entries out; it
 //! closes them after, with the new entries. A fill takes a ticket before it reads the engine and is refused if its stripe is
 //! open or was opened since. So nothing read before a write can be put in after it began, and while a write is under way
 //! readers of its keys go to the engine. (The tickets are ours rather than the cache library's placeholders, so that exactness
 //! does not rest on that library's internals, and loom can run the very code.) After the lease tokens of "Scaling Memcache at
 //! Facebook" (NSDI 2013).
+//!
+//! A write counts as a use: an empty place stays behind while it is under way, and what the library knows of the key's use with it.
+//! Were the key removed, the library would see a new one after each write, and a stream of keys that are written once would drive
+//! out those that are written all the time. What was read to check a write's condition would be read from disk then.
 
 use std::hash::BuildHasher;
 
@@ -28,18 +32,22 @@ pub(super) struct Cached {
     pub(super) value: Bytes,
 }
 
+/// What the cache has for a key: nothing while it is being written.
+type Place = Option<Cached>;
+
 #[derive(Debug, Clone)]
 struct ByBytes;
 
-impl Weighter<Key, Cached> for ByBytes {
-    fn weight(&self, key: &Key, cached: &Cached) -> u64 {
-        (key.as_bytes().len() + cached.value.len()) as u64 + ENTRY_OVERHEAD_BYTES
+impl Weighter<Key, Place> for ByBytes {
+    fn weight(&self, key: &Key, place: &Place) -> u64 {
+        let value = place.as_ref().map_or(0, |cached| cached.value.len());
+        (key.as_bytes().len() + value) as u64 + ENTRY_OVERHEAD_BYTES
     }
 }
 
 /// The cache of one generation.
 pub(super) struct EntryCache {
-    entries: Cache<Key, Cached, ByBytes>,
+    entries: Cache<Key, Place, ByBytes>,
     gate: Gate<Mutex<Stripe>>,
     hasher: RandomState,
     hits: metrics::Counter,
@@ -60,7 +68,7 @@ impl EntryCache {
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Cached> {
-        let hit = self.entries.get(key);
+        let hit = self.entries.get(key).flatten();
         if hit.is_some() {
             self.hits.increment(1);
         }
@@ -74,7 +82,7 @@ impl EntryCache {
 
     /// The header alone, without counting as a use.
     pub(super) fn peek_header(&self, key: &Key) -> Option<Header> {
-        self.entries.peek(key).map(|cached| cached.header)
+        self.entries.peek(key).flatten().map(|cached| cached.header)
     }
 
     /// To be taken before the engine is read for a fill. `None` while the key is being written.
@@ -85,13 +93,14 @@ impl EntryCache {
     /// Puts in what was read, unless the key may have been written since the ticket.
     pub(super) fn fill(&self, ticket: Ticket, key: &Key, header: Header, value: &Bytes) {
         if value.len() <= VALUE_BYTES_MAX {
-            self.gate.fill(&ticket, || self.entries.insert(key.clone(), Cached { header, value: value.clone() }));
+            self.gate.fill(&ticket, || self.entries.insert(key.clone(), Some(Cached { header, value: value.clone() })));
         }
     }
 
     /// To be called before the engine write, once for each key of a group.
     pub(super) fn begin_write(&self, key: &Key) {
-        self.gate.open(self.stripe(key), || drop(self.entries.remove(key)));
+        // Refused where the key has no place.
+        self.gate.open(self.stripe(key), || drop(self.entries.replace(key.clone(), None, true)));
     }
 
     /// To be called after the engine write, once for each `begin_write`, with the entry that the key has now.
@@ -100,9 +109,8 @@ impl EntryCache {
             Some((header, value)) if value.len() <= VALUE_BYTES_MAX => {
                 // Copied: a short value may be a slice of a large request body, which it would keep alive.
                 let value = Bytes::copy_from_slice(value);
-                self.entries.insert(key.clone(), Cached { header, value });
+                self.entries.insert(key.clone(), Some(Cached { header, value }));
             }
-            // Since `begin_write` nobody could put one in; this only makes sure.
             _ => drop(self.entries.remove(key)),
         });
     }

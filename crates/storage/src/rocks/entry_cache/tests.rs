@@ -1,5 +1,6 @@
-//! The gate under loom: every interleaving of fills, a write, evictions and a swap of generations.
+//! The gate under loom: every interleaving of fills, a write, evictions and a swap of generations. And what stays in the cache.
 
+use kvstore_types::{Revision, Timestamp};
 use loom::{
     model::Builder,
     sync::{
@@ -138,4 +139,38 @@ fn without_tickets_a_slow_fill_is_caught() {
         writer.join().expect("the writer ends");
         assert_eq!(state.read(), 2, "a slow fill put an old value in");
     });
+}
+
+fn header(revision: u64) -> Header {
+    let at = Timestamp::ZERO;
+    Header { version: revision, revision: Revision(revision), created_at: at, updated_at: at, expires_at: None, value_len: 100 }
+}
+
+fn write(cache: &EntryCache, key: &Key, revision: u64, value: &Bytes) {
+    cache.begin_write(key);
+    assert!(cache.get(key).is_none() && cache.peek_header(key).is_none(), "a key that is being written");
+    cache.end_write(key, Some((header(revision), value)));
+}
+
+/// Each write removed the key and put it in as a new one. Beside a stream of keys that were written once, PUT to keys that it wrote every
+/// few seconds found ever fewer of them, and read their records from disk.
+#[test]
+fn what_is_written_often_is_not_driven_out_by_what_is_written_once() {
+    let cache = EntryCache::new(4 << 20);
+    let (small, large) = (Bytes::from(vec![1; 100]), Bytes::from(vec![2; 4_000]));
+    let keys: Vec<Key> = (0..2_000).map(|n| Key::new(&format!("often/{n}")).unwrap()).collect();
+    let mut once = (0..).map(|n| Key::new(&format!("once/{n}")).unwrap());
+    let mut missing = 0;
+    for round in 0..20 {
+        for (place, key) in keys.iter().enumerate() {
+            missing += usize::from(round > 2 && cache.peek_header(key).is_none());
+            write(&cache, key, round, &small);
+            // The stream brings twenty times the capacity in all.
+            if place % 2 == 0 {
+                write(&cache, &once.next().unwrap(), round, &large);
+            }
+        }
+    }
+    assert_eq!(missing, 0, "of {} writes", 17 * keys.len());
+    assert!(cache.weight() <= 4 << 20);
 }
