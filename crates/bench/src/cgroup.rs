@@ -1,4 +1,4 @@
-//! A cgroup with a limit of memory, and of disk reads where that is asked for, in either version of the kernel's interface. What ran
+//! A cgroup with a limit of memory, and of disk reads while that is asked for, in either version of the kernel's interface. What ran
 //! in it must have ended before it can go.
 
 use std::{
@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::{process::Command, task::JoinHandle};
 
 const ROOT: &str = "/sys/fs/cgroup";
+const BLKIO_READS: &str = "blkio.throttle.read_iops_device";
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,26 +30,30 @@ enum Version {
 pub(crate) struct Cgroup {
     version: Version,
     dir: PathBuf,
-    /// Version one has a tree for each controller.
-    disk_dir: Option<PathBuf>,
+    /// Why there is none is told when a limit is asked for.
+    disk: Result<Disk>,
 }
 
-/// How many reads a second the disk of a folder serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DiskLimit<'a> {
-    pub(crate) folder: &'a Path,
-    pub(crate) reads_per_second: u64,
+/// What limits the use of a disk.
+#[derive(Debug)]
+struct Disk {
+    version: Version,
+    /// In version one each controller has a tree of its own.
+    dir: PathBuf,
+    /// `major:minor`.
+    device: String,
 }
 
 impl Cgroup {
-    /// Makes a cgroup with these limits.
+    /// Makes a cgroup with this limit of memory; it can limit the reads of the disk that holds the folder.
     ///
     /// # Errors
-    /// A controller is missing, or it can't be written; the message says which.
-    pub(crate) fn create(name: &str, limit_bytes: u64, disk: Option<DiskLimit<'_>>) -> Result<Self> {
+    /// The memory controller is missing, or it can't be written; the message says which.
+    pub(crate) fn create(name: &str, limit_bytes: u64, folder: &Path) -> Result<Self> {
         let (version, parent) = find("memory", "memory.limit_in_bytes")?;
         let name = format!("kvstore-bench-{}-{name}", std::process::id());
-        let mut group = Self { version, dir: make(&parent, &name)?, disk_dir: None };
+        let dir = make(&parent, &name)?;
+        let group = Self { version, disk: Disk::of(folder, &name, version, &dir), dir };
         match version {
             Version::One => {
                 group.write("memory.limit_in_bytes", &limit_bytes.to_string())?;
@@ -60,22 +65,20 @@ impl Cgroup {
                 let _ = group.write("memory.swap.max", "0");
             }
         }
-        if let Some(limit) = disk {
-            group.limit_reads(&name, limit)?;
-        }
         Ok(group)
     }
 
-    fn limit_reads(&mut self, name: &str, DiskLimit { folder, reads_per_second }: DiskLimit<'_>) -> Result<()> {
-        const FILE: &str = "blkio.throttle.read_iops_device";
-        let device = disk_of(folder)?;
-        let (version, parent) = find(if self.version == Version::One { "blkio" } else { "io" }, FILE)?;
-        let (dir, file, limit) = match version {
-            Version::One => {
-                let dir = make(&parent, name)?;
-                (&*self.disk_dir.insert(dir), FILE, format!("{device} {reads_per_second}"))
+    /// Lets the disk serve so many reads a second to what runs in it, from now on; `None` takes the limit away.
+    ///
+    /// # Errors
+    /// The controller of disks is missing, or it can't be written; the message says which.
+    pub(crate) fn limit_disk_reads(&self, per_second: Option<u64>) -> Result<()> {
+        let Disk { version, dir, device } = self.disk.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+        let (file, limit) = match version {
+            Version::One => (BLKIO_READS, format!("{device} {}", per_second.unwrap_or(0))),
+            Version::Two => {
+                ("io.max", format!("{device} riops={}", per_second.map_or_else(|| "max".to_owned(), |reads| reads.to_string())))
             }
-            Version::Two => (&self.dir, "io.max", format!("{device} riops={reads_per_second}")),
         };
         let path = dir.join(file);
         fs::write(&path, &limit).with_context(|| format!("writing {limit:?} to {}", path.display()))
@@ -84,7 +87,7 @@ impl Cgroup {
     /// A command that moves itself into the cgroup before it becomes the program, so that every byte is counted.
     pub(crate) fn command(&self, program: &Path) -> Result<Command> {
         let mut command = Command::new("sh");
-        let disk_dir = self.disk_dir.as_ref().unwrap_or(&self.dir);
+        let disk_dir = self.disk.as_ref().map_or(&self.dir, |disk| &disk.dir);
         command.args(["-c", r#"echo $$ > "$0" && echo $$ > "$1" && shift && exec "$@""#]);
         command.arg(self.dir.join("cgroup.procs")).arg(disk_dir.join("cgroup.procs")).arg(program);
         Ok(command)
@@ -122,11 +125,22 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        for dir in [Some(&self.dir), self.disk_dir.as_ref()].into_iter().flatten() {
+        let disk_dir = self.disk.as_ref().ok().map(|disk| &disk.dir).filter(|dir| **dir != self.dir);
+        for dir in [Some(&self.dir), disk_dir].into_iter().flatten() {
             if let Err(error) = fs::remove_dir(dir) {
                 eprintln!("the cgroup {} is left behind: {error}", dir.display());
             }
         }
+    }
+}
+
+impl Disk {
+    /// The controller for a group that has this name, and this folder for its memory.
+    fn of(folder: &Path, name: &str, memory: Version, memory_dir: &Path) -> Result<Self> {
+        let device = disk_of(folder)?;
+        let (version, parent) = find(if memory == Version::One { "blkio" } else { "io" }, BLKIO_READS)?;
+        let dir = if version == memory && memory == Version::Two { memory_dir.to_owned() } else { make(&parent, name)? };
+        Ok(Self { version, dir, device })
     }
 }
 

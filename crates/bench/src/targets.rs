@@ -94,6 +94,9 @@ pub(crate) const POSTGRES_HOT_PUT: Target =
 pub(crate) const LARGE_READS: Target =
     ratio("large-reads", "random reads under the cap, against bare RocksDB under the same cap", 0.7, Some(0.9));
 pub(crate) const LARGE_READS_P99: Target = at_most("large-reads-p99", "p99 of the same, against bare RocksDB's", "x", 1.5, None);
+pub(crate) const LARGE_READS_DISK: Target =
+    ratio("large-reads-disk", "random reads where the disk gives as few as the one of the targets, against bare RocksDB", 0.7, Some(0.9));
+pub(crate) const LARGE_READS_DISK_P99: Target = at_most("large-reads-disk-p99", "p99 of these, against bare RocksDB's", "x", 1.5, None);
 pub(crate) const LARGE_OOM: Target = at_most("large-oom", "oom_kill events of the cgroup", "", 0.0, None);
 pub(crate) const LARGE_MEMORY: Target = at_most("large-memory", "anonymous memory at its highest, against --memory-mb", "x", 1.2, None);
 pub(crate) const LARGE_GROWTH: Target =
