@@ -40,11 +40,6 @@ impl Stalls {
         let _end = EndOnDrop(stop.clone());
         tokio::task::spawn_blocking(move || overwrite(file.as_file(), pause, &stop)).await?.context("overwriting a file")
     }
-
-    /// The share of the time that went into stalls.
-    pub(crate) const fn share(&self) -> f64 {
-        self.share
-    }
 }
 
 impl fmt::Display for Stalls {

@@ -8,7 +8,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 
-use super::{Bench, closed_loops::plan, servers::loaded};
+use super::{
+    Bench,
+    closed_loops::{PUT, plan},
+    servers::loaded,
+};
 use crate::{
     disk::Stalls,
     kvstore::Kvstore,
@@ -37,11 +41,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const DISK_TIME: Duration = Duration::from_secs(10);
 /// Beside the load it only looks now and then.
 const PROBE_PAUSE: Duration = Duration::from_millis(10);
-/// A round in which the plain program stalled longer than this share of the time tells of the disk. While a stall lasts nothing is
-/// acknowledged, and what has come meanwhile takes as long again: several times this share of all requests meets it.
-const STALLED_MAX: f64 = 0.001;
-/// Rounds for each one that is to count. Where the disk leaves too few, all of them count.
-const TRIES: usize = 3;
 
 /// The stream beside: batches of values that are small enough to lie in the tables that PUT changes too.
 const STREAM_KEYS: u64 = 150_000;
@@ -51,8 +50,6 @@ const STREAM_PER_SECOND: f64 = 128.0;
 
 /// One round: PUT until enough was compacted.
 struct Round {
-    /// PUT a second: half the peak rate right before it, since a shared machine is not always as fast.
-    rate: f64,
     /// From the intended times.
     p99_ms: f64,
     /// From the sending.
@@ -67,34 +64,28 @@ struct Round {
 
 pub(super) async fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let mut server = loaded(bench).await?;
-    let time = if bench.is_quick() { bench.schedule.time } else { DISK_TIME };
+    let rate = peak(bench, report, &server).await? / 2.0;
     progress!("loading {STREAM_KEYS} values of {STREAM_VALUE_BYTES} bytes, so that there is something to compact");
     let preload =
         Loader { port: server.port, entries: STREAM_KEYS, value_bytes: STREAM_VALUE_BYTES, batch: 500, connections: 2, limit: TIME_MAX };
     preload.run().await?;
     settled(&server, &[FLUSHING]).await?;
 
-    // The preload has pushed the keys out of the caches.
+    // The peak was that of keys that were written lately; the preload has pushed them out of the caches.
     progress!("warming up");
-    small_puts(&server, Pace::Closed).run_for(WARM_UP).await.context("warming up")?;
+    small_puts(&server, Pace::Open(rate)).run_for(WARM_UP).await.context("warming up")?;
 
-    let (mut rounds, tries) = (Vec::new(), if bench.is_quick() { 1 } else { TRIES });
-    while rounds.len() < bench.schedule.rounds * tries && quiet(&rounds).count() < bench.schedule.rounds {
-        settled(&server, &[FLUSHING, COMPACTING]).await?;
+    let mut rounds = Vec::new();
+    for index in 1..=bench.schedule.rounds {
         progress!("the disk by itself");
+        settled(&server, &[FLUSHING, COMPACTING]).await?;
+        let time = if bench.is_quick() { bench.schedule.time } else { DISK_TIME };
         let before = Stalls::meet(bench.work, Duration::ZERO, Stop::after(time)).await?;
-        let peak = small_puts(&server, Pace::Closed).run_for(bench.schedule.time.max(PEAK_TIME_MIN)).await?.sample()?.per_second;
-        let rate = peak / 2.0;
-        progress!("PUT at {rate:.0} a second while 1 GiB is compacted, round {}", rounds.len() + 1);
+        progress!("PUT at {rate:.0} a second while 1 GiB is compacted, round {index}");
         rounds.push(round(bench, &mut server, rate, before).await?);
     }
-    judge(report, bench.schedule.rounds, &rounds);
+    judge(report, rate, &rounds);
     server.stop().await
-}
-
-/// The rounds that the disk left alone.
-fn quiet(rounds: &[Round]) -> impl Iterator<Item = &Round> {
-    rounds.iter().filter(|round| round.beside.share() <= STALLED_MAX)
 }
 
 async fn round(bench: &Bench<'_>, server: &mut Kvstore<'_>, rate: f64, before: Stalls) -> Result<Round> {
@@ -110,7 +101,6 @@ async fn round(bench: &Bench<'_>, server: &mut Kvstore<'_>, rate: f64, before: S
     server.check_running()?;
     let ms = |latencies: &Histogram<u64>, share| latencies.value_at_quantile(share) as f64 / 1e3;
     Ok(Round {
-        rate,
         p99_ms: ms(&found.writes, 0.99),
         p50_ms: ms(&found.from_sent, 0.5),
         sent_p99_ms: ms(&found.from_sent, 0.99),
@@ -121,18 +111,14 @@ async fn round(bench: &Bench<'_>, server: &mut Kvstore<'_>, rate: f64, before: S
     })
 }
 
-/// The median counts: of the rounds that the disk left alone, or of all where these are too few. Each is told.
-fn judge(report: &mut Report, wanted: usize, rounds: &[Round]) {
+/// The median of the rounds counts: a round in which the disk stalled of itself is told by what stands beside it.
+fn judge(report: &mut Report, rate: f64, rounds: &[Round]) {
     let each: Vec<String> = rounds.iter().map(Round::to_string).collect();
-    let mut ratios: Vec<f64> = quiet(rounds).map(Round::ratio).collect();
-    let quiet = ratios.len();
-    if quiet < wanted {
-        ratios = rounds.iter().map(Round::ratio).collect();
-    }
-    let detail = format!("median of {}, {quiet} of {} on a quiet disk: {}", ratios.len(), rounds.len(), each.join("; "));
+    let detail = format!("at {rate:.0} a second; {}", each.join("; "));
     if rounds.iter().any(|round| round.compacted < GIB) {
         report.not_run(targets::COMPACTION, format!("less than 1 GiB was compacted: {detail}"));
     } else {
+        let ratios: Vec<f64> = rounds.iter().map(Round::ratio).collect();
         report.judge(targets::COMPACTION, median(&ratios), detail);
     }
 }
@@ -147,12 +133,9 @@ impl Round {
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rate, p99_ms, p50_ms, sent_p99_ms, compacted, seconds, before, beside } = self;
+        let Self { p99_ms, p50_ms, sent_p99_ms, compacted, seconds, before, beside } = self;
         let (ratio, compacted) = (self.ratio(), compacted / GIB);
-        write!(
-            f,
-            "{ratio:.1} at {rate:.0} a second: p99 {p99_ms:.2} ms from the intended times ({sent_p99_ms:.2} from the sending), p50 {p50_ms:.2}, "
-        )?;
+        write!(f, "{ratio:.1}: p99 {p99_ms:.2} ms from the intended times ({sent_p99_ms:.2} from the sending), p50 {p50_ms:.2}, ")?;
         write!(f, "{compacted:.2} GiB compacted in {seconds:.0} s; overwriting a block by itself before: {before}; beside: {beside}")
     }
 }
@@ -173,6 +156,14 @@ async fn settled(server: &Kvstore<'_>, running: &[&str]) -> Result<()> {
         }
         ensure!(started.elapsed() < TIME_MAX, "{} did not end within {TIME_MAX:?}", running.join(" and "));
     }
+}
+
+/// The rate of PUT with 64 connections: from this run's measurement, or from one now.
+async fn peak(bench: &Bench<'_>, report: &Report, server: &Kvstore<'_>) -> Result<f64> {
+    if let Some(rate) = report.median_of(PUT, "kvstore", CONNECTIONS) {
+        return Ok(rate);
+    }
+    Ok(small_puts(server, Pace::Closed).run_for(bench.schedule.time.max(PEAK_TIME_MIN)).await?.sample()?.per_second)
 }
 
 /// Ends the loads once enough was compacted, and says how much it was.
