@@ -37,7 +37,6 @@ pub(crate) struct Cgroup {
 /// What limits the use of a disk.
 #[derive(Debug)]
 struct Disk {
-    version: Version,
     /// In version one each controller has a tree of its own.
     dir: PathBuf,
     /// `major:minor`.
@@ -73,8 +72,8 @@ impl Cgroup {
     /// # Errors
     /// The controller of disks is missing, or it can't be written; the message says which.
     pub(crate) fn limit_disk_reads(&self, per_second: Option<u64>) -> Result<()> {
-        let Disk { version, dir, device } = self.disk.as_ref().map_err(|error| anyhow!("{error:#}"))?;
-        let (file, limit) = match version {
+        let Disk { dir, device } = self.disk.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+        let (file, limit) = match self.version {
             Version::One => (BLKIO_READS, format!("{device} {}", per_second.unwrap_or(0))),
             Version::Two => {
                 ("io.max", format!("{device} riops={}", per_second.map_or_else(|| "max".to_owned(), |reads| reads.to_string())))
@@ -136,11 +135,16 @@ impl Drop for Cgroup {
 
 impl Disk {
     /// The controller for a group that has this name, and this folder for its memory.
-    fn of(folder: &Path, name: &str, memory: Version, memory_dir: &Path) -> Result<Self> {
+    fn of(folder: &Path, name: &str, version: Version, memory_dir: &Path) -> Result<Self> {
         let device = disk_of(folder)?;
-        let (version, parent) = find(if memory == Version::One { "blkio" } else { "io" }, BLKIO_READS)?;
-        let dir = if version == memory && memory == Version::Two { memory_dir.to_owned() } else { make(&parent, name)? };
-        Ok(Self { version, dir, device })
+        let dir = match version {
+            Version::One => make(&find("blkio", BLKIO_READS)?.1, name)?,
+            Version::Two => {
+                find("io", BLKIO_READS)?;
+                memory_dir.to_owned()
+            }
+        };
+        Ok(Self { dir, device })
     }
 }
 

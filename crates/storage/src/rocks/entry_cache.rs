@@ -9,7 +9,7 @@
 //!
 //! A write counts as a use: an empty place stays behind while it is under way, and what the library knows of the key's use with it.
 //! Were the key removed, the library would see a new one after each write, and a stream of keys that are written once would drive
-//! out those that are written all the time. What was read to check a write's condition would be read from disk then.
+//! out those that are written all the time. Their headers, which every write needs, would be read from disk then.
 
 use std::hash::BuildHasher;
 
