@@ -93,6 +93,16 @@ async fn a_closed_loop_keeps_every_connection_busy_and_counts_what_it_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_loop_that_meets_a_stall_as_long_as_itself_goes_on_and_counts_it() {
+    let stall = Duration::from_millis(300);
+    let port = serve(0, stall).await;
+    let found = load(port, Operation::Get, 1, Pace::Closed).run_for(Duration::from_millis(50)).await.unwrap();
+    assert!(found.seconds >= 0.6, "as long again as the stall, {} s", found.seconds);
+    assert!(found.reads.len() > 10, "{} reads after the first", found.reads.len());
+    assert!(found.reads.max() >= 290_000, "the stall counts, {} us", found.reads.max());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_no_success_fails_the_run() {
     let port = serve_router(Router::new()).await;
     let error = run(port, 100.0, Duration::from_millis(100)).await.err().expect("404 is no result").to_string();

@@ -82,6 +82,11 @@ impl Stop {
         nanos(at.saturating_duration_since(self.start)) >= self.end_nanos.load(Ordering::Relaxed)
     }
 
+    /// Puts the end off to as long again as it took until then.
+    pub(super) fn put_off(&self, from: Instant) {
+        self.end_nanos.fetch_max(nanos(from.saturating_duration_since(self.start)).saturating_mul(2), Ordering::Relaxed);
+    }
+
     /// From the start until the end that is planned now.
     pub(super) fn planned(&self) -> Duration {
         Duration::from_nanos(self.end_nanos.load(Ordering::Relaxed))
