@@ -48,7 +48,7 @@ impl BareRocksdb {
     /// Obeys commands until there are no more.
     pub(crate) fn run(&self, commands: impl BufRead, out: &mut dyn Write) -> Result<()> {
         let db = DB::open(&self.options(), &self.dir)?;
-        let mut entries = 0;
+        let (mut entries, mut seeds) = (0, 0..);
         for line in commands.lines() {
             let line = line?;
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -59,7 +59,8 @@ impl BareRocksdb {
                 }
                 ["read", seconds, threads] => {
                     let time = Duration::from_secs(seconds.parse()?);
-                    serde_json::to_string(&self.read(&db, entries, time, threads.parse()?)?)?
+                    let seeds: Vec<u64> = seeds.by_ref().take(threads.parse()?).collect();
+                    serde_json::to_string(&self.read(&db, entries, time, &seeds)?)?
                 }
                 ["quit"] => return Ok(()),
                 _ => bail!("unknown command: {line}"),
@@ -111,12 +112,13 @@ impl BareRocksdb {
         Ok(Loaded { seconds })
     }
 
-    fn read(&self, db: &DB, entries: u64, time: Duration, threads: u64) -> Result<Sample> {
-        ensure!(entries > 0 && threads > 0, "nothing to read");
+    /// Reads by as many threads as there are seeds. Those of another run must be others, or it finds in memory what that one read.
+    fn read(&self, db: &DB, entries: u64, time: Duration, seeds: &[u64]) -> Result<Sample> {
+        ensure!(entries > 0 && !seeds.is_empty(), "nothing to read");
         let started = Instant::now();
         let found: Vec<Result<Histogram<u64>>> = std::thread::scope(|scope| {
             let workers: Vec<_> =
-                (0..threads).map(|seed| scope.spawn(move || self.read_alone(db, entries, seed, started + time))).collect();
+                seeds.iter().map(|seed| scope.spawn(move || self.read_alone(db, entries, *seed, started + time))).collect();
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("a reader panicked"))).collect()
         });
         let elapsed = started.elapsed().as_secs_f64();
