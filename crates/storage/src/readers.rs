@@ -1,7 +1,8 @@
 //! Reader threads: where reads wait for the disk, so that no async worker does.
 //!
-//! They are few. A thread that is done takes the next read that waits, and a sleeping one is woken only where none is busy
-//! enough: waking costs about as much as a read that the system's page cache answers, so under load it should not happen at all.
+//! They are few. A thread that is done takes the next read that waits, and of the sleeping ones one is woken at a time, which wakes
+//! the next if more reads wait once it is there: waking costs about as much as a read that the system's page cache answers, and
+//! until the first one runs a busy thread may have done what it was woken for.
 //! The last to fall asleep is the first to be woken: a walk through the data then stays on one thread, with its warm caches and
 //! its allocator's memory, where taking turns would leave memory with every thread.
 //! They know nothing of engines; a read brings what it needs, so that an idle thread keeps no data directory open.
@@ -29,6 +30,8 @@ struct State {
     jobs: VecDeque<Job>,
     /// The sleeping threads, the last to fall asleep at the end. Whoever wakes one takes it out.
     asleep: Vec<Arc<Condvar>>,
+    /// A thread was woken and has not taken a read yet.
+    waking: bool,
     stopped: bool,
 }
 
@@ -82,6 +85,18 @@ impl Drop for Readers {
     }
 }
 
+impl State {
+    /// Takes out the thread to wake, unless one is on its way: that one wakes the next if there is need.
+    fn wake(&mut self) -> Option<Arc<Condvar>> {
+        if self.waking {
+            return None;
+        }
+        let sleeper = self.asleep.pop();
+        self.waking = sleeper.is_some();
+        sleeper
+    }
+}
+
 impl Shared {
     fn queue(&self, job: Job) -> Result<(), StoreError> {
         let mut state = self.state.lock();
@@ -89,7 +104,7 @@ impl Shared {
             return Err(StoreError::Overloaded("too many reads are waiting for the disk"));
         }
         state.jobs.push_back(job);
-        let sleeper = state.asleep.pop();
+        let sleeper = state.wake();
         drop(state);
         if let Some(sleeper) = sleeper {
             sleeper.notify_one();
@@ -102,13 +117,18 @@ impl Shared {
         let mut state = self.state.lock();
         while !state.stopped {
             if let Some(job) = state.jobs.pop_front() {
+                let sleeper = if state.jobs.is_empty() { None } else { state.wake() };
                 drop(state);
+                if let Some(sleeper) = sleeper {
+                    sleeper.notify_one();
+                }
                 // A panic is the caller's, who sees the read break off; the thread goes on.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 state = self.state.lock();
             } else {
                 state.asleep.push(Arc::clone(&wake));
                 wake.wait(&mut state);
+                state.waking = false;
             }
         }
     }
@@ -126,6 +146,24 @@ mod tests {
         let broken = readers.run(|| -> Result<(), EngineError> { panic!("a read that panics") }).await;
         assert!(matches!(broken, Err(StoreError::Read(_))), "{broken:?}");
         assert_eq!(readers.run(|| Ok(7)).await.expect("an answer"), 7);
+    }
+
+    #[tokio::test]
+    async fn as_many_reads_as_there_are_threads_wait_for_the_disk_at_once() {
+        const THREADS: usize = 4;
+        let readers = Readers::start("test", THREADS).expect("threads");
+        for _ in 0..100 {
+            let together = Arc::new(std::sync::Barrier::new(THREADS));
+            let one = || {
+                let together = Arc::clone(&together);
+                readers.run(move || {
+                    together.wait();
+                    Ok(())
+                })
+            };
+            let all = futures_util::future::try_join_all((0..THREADS).map(|_| one()));
+            timeout(Duration::from_secs(10), all).await.expect("none waits for another's end").expect("no error");
+        }
     }
 
     #[tokio::test]

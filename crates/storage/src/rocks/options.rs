@@ -1,8 +1,8 @@
 //! RocksDB's settings, and what every generation shares: the block cache, the write buffers' manager, statistics.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Env, LogLevel, Options, WriteBufferManager,
-    WriteOptions, statistics::StatsLevel,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Env, LogLevel,
+    LruCacheOptions, Options, WriteBufferManager, WriteOptions, statistics::StatsLevel,
 };
 
 use super::layout::{self, FAMILIES};
@@ -32,7 +32,7 @@ impl Shared {
         // Compaction takes the processor's idle time: whoever waits for an answer comes first. Flushes keep their priority, since
         // writes wait for them once the buffers are full.
         env.lower_thread_pool_cpu_priority();
-        let cache = Cache::new_lru_cache(bytes(plan.block_cache));
+        let cache = block_cache(plan.block_cache);
         // Where flushes fall behind, writes wait: otherwise what waits to be flushed outgrows its share, and the budget with it.
         let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes(plan.write_buffers), true, cache.clone());
         let mut options = Options::default();
@@ -80,6 +80,10 @@ impl Shared {
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // In parts of a block's size, which come and go one by one. Whole, those of a table take a megabyte, and where memory does
+        // not hold those of all tables, which may be far larger than it, nearly every read would read and unpack such a megabyte.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
         table.set_bloom_filter(10.0, false);
         table.set_optimize_filters_for_memory(true);
         table.set_format_version(6);
@@ -108,6 +112,18 @@ impl Shared {
         options.set_sync(synced);
         options
     }
+}
+
+/// A shard evicts by itself, however empty the others are. Left to itself RocksDB makes shards as small as half a megabyte, which
+/// two of its reservations for write buffers fill.
+fn block_cache(capacity: u64) -> Cache {
+    const SHARD_BYTES_MIN: u64 = 8 << 20;
+    const SHARD_BITS_MAX: u32 = 6;
+    let shards = (capacity / SHARD_BYTES_MIN).clamp(1, 1 << SHARD_BITS_MAX);
+    let mut options = LruCacheOptions::default();
+    options.set_capacity(bytes(capacity));
+    options.set_num_shard_bits(shards.ilog2().cast_signed());
+    Cache::new_lru_cache_opts(&options)
 }
 
 fn bytes(count: u64) -> usize {

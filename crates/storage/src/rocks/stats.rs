@@ -14,8 +14,9 @@ const SUMMED: [(&str, &str); 4] = [
 ];
 
 /// Counts since the start.
-const COUNTED: [(&str, Ticker); 6] = [
+const COUNTED: [(&str, Ticker); 7] = [
     ("engine_stall_microseconds_total", Ticker::StallMicros),
+    ("engine_last_level_read_bytes_total", Ticker::LastLevelReadBytes),
     ("engine_compaction_read_bytes_total", Ticker::CompactReadBytes),
     ("engine_compaction_bytes_total", Ticker::CompactWriteBytes),
     ("engine_flush_bytes_total", Ticker::FlushWriteBytes),

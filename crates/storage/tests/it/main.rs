@@ -3,6 +3,7 @@
 
 mod cache;
 mod check;
+mod cold_reads;
 mod conformance;
 mod damage;
 mod faults;
