@@ -199,18 +199,18 @@ impl Generator {
         self.count(flight, Instant::now())
     }
 
-    /// Counts an answer. In a closed loop one that came after the end belongs to no second of the run, unless it is the first: a
-    /// stall as long as the run is measured by a longer one.
+    /// Counts an answer. In a closed loop one that came after the end belongs to no second of the run, unless it is the first of a
+    /// run whose time was up: a stall as long as the run is measured by a longer one.
     fn count(&mut self, flight: Flight, done: Instant) -> Result<()> {
         let Flight { intended, sent, kind } = flight;
         if done.saturating_duration_since(intended) > REQUEST_MAX {
             bail!("more than {REQUEST_MAX:?} behind");
         }
         if self.pace == Pace::Closed && self.stop.is_past(done) {
-            if !self.found.iter().all(Histogram::is_empty) {
+            let is_first = self.found.iter().all(Histogram::is_empty);
+            if !(is_first && self.stop.put_off(done)) {
                 return Ok(());
             }
-            self.stop.put_off(done);
         }
         let [reads, writes, from_sent] = &mut self.found;
         let of_kind = if kind == Kind::Read { reads } else { writes };

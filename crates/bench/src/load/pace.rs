@@ -52,6 +52,7 @@ impl Pace {
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
     start: Instant,
+    limit_nanos: u64,
     end_nanos: Arc<AtomicU64>,
     requests_max: u64,
 }
@@ -64,7 +65,8 @@ impl Stop {
 
     /// The same, and not more than so many requests.
     pub(crate) fn after_requests(limit: Duration, requests_max: u64) -> Self {
-        Self { start: Instant::now(), end_nanos: Arc::new(AtomicU64::new(nanos(limit))), requests_max }
+        let limit_nanos = nanos(limit);
+        Self { start: Instant::now(), limit_nanos, end_nanos: Arc::new(AtomicU64::new(limit_nanos)), requests_max }
     }
 
     /// The same time anew, from now on: connecting is no part of a run.
@@ -82,9 +84,10 @@ impl Stop {
         nanos(at.saturating_duration_since(self.start)) >= self.end_nanos.load(Ordering::Relaxed)
     }
 
-    /// Puts the end off to as long again as it took until then.
-    pub(super) fn put_off(&self, from: Instant) {
-        self.end_nanos.fetch_max(nanos(from.saturating_duration_since(self.start)).saturating_mul(2), Ordering::Relaxed);
+    /// Puts the end off to as long again as it took until then. `false`, and nothing is changed, where [`Stop::now`] ended the run.
+    pub(super) fn put_off(&self, from: Instant) -> bool {
+        let end = nanos(from.saturating_duration_since(self.start)).saturating_mul(2);
+        self.end_nanos.compare_exchange(self.limit_nanos, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// From the start until the end that is planned now.
@@ -120,5 +123,17 @@ mod tests {
         assert_eq!(Pace::Closed.next(7, at(1_000), &stop), Next::Never);
         stop.now();
         assert_eq!(Pace::Closed.next(7, at(999), &stop), Next::Never);
+    }
+
+    #[test]
+    fn an_end_is_put_off_where_time_was_up_and_not_where_the_run_was_ended() {
+        let stop = Stop::after(Duration::from_secs(1));
+        let at = |millis| stop.start + Duration::from_millis(millis);
+        assert!(stop.put_off(at(1_500)));
+        assert!(!stop.is_past(at(2_999)) && stop.is_past(at(3_000)), "as long again as it took");
+        let stop = Stop::after(Duration::from_secs(1));
+        stop.now();
+        assert!(!stop.put_off(stop.start + Duration::from_millis(1_500)));
+        assert!(stop.is_past(stop.start + Duration::from_millis(1_500)), "it stays ended");
     }
 }

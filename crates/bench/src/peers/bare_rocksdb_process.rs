@@ -1,5 +1,6 @@
 //! RocksDB with nothing around it, in a process of its own that takes one command a line and answers with one line of JSON:
-//! `load ENTRIES`, `read SECONDS THREADS` and `quit`. The settings that decide what a read costs are those of kvstore's engine.
+//! `load ENTRIES`, `read SECONDS THREADS` and `quit`. The settings that decide what a read costs are those of kvstore's engine,
+//! the least size of the block cache's shards too.
 
 use std::{
     io::{BufRead, Write},
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, Options, WriteBatch, WriteOptions};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, LruCacheOptions, Options, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 };
 
 const LOAD_BATCH: u64 = 1_000;
+const SHARD_MB_MIN: usize = 8;
+const SHARDS_MAX: usize = 64;
 const SETTLE_MAX: Duration = Duration::from_secs(300);
 /// One value in so many is compared byte for byte; the others by their length.
 const COMPARE_EVERY: u64 = 1_000;
@@ -72,8 +75,12 @@ impl BareRocksdb {
     }
 
     fn options(&self) -> Options {
+        let mut cache = LruCacheOptions::default();
+        cache.set_capacity(self.cache_mb << 20);
+        let shards = (self.cache_mb / SHARD_MB_MIN).clamp(1, SHARDS_MAX);
+        cache.set_num_shard_bits(shards.ilog2().cast_signed());
         let mut table = BlockBasedOptions::default();
-        table.set_block_cache(&Cache::new_lru_cache(self.cache_mb << 20));
+        table.set_block_cache(&Cache::new_lru_cache_opts(&cache));
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);

@@ -80,7 +80,7 @@ impl Shared {
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        // In parts of a block's size, which come and go one by one. Whole, those of a table take a megabyte, and where memory does
+        // In parts of a block's size, which come and go one by one; level 0 and the lists of parts stay in the cache. Whole, those of a table take a megabyte, and where memory does
         // not hold those of all tables, which may be far larger than it, nearly every read would read and unpack such a megabyte.
         table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         table.set_partition_filters(true);

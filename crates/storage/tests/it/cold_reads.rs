@@ -14,7 +14,7 @@ use crate::{
 const ENTRIES: u32 = 60_000;
 const PER_BATCH: u32 = 2_000;
 const VALUE_BYTES: usize = 1_000;
-/// Block and index as they lie on disk, and what a second level may add.
+/// A block, and a part each of the index and of the filter, as they lie on disk.
 const BYTES_PER_READ_MAX: u64 = 16 << 10;
 const READS: u32 = 500;
 
