@@ -45,11 +45,13 @@ fn what_does_not_heal_is_refused_in_a_sentence_that_names_the_setting() {
     postgres.sql(&newer, later).expect("a later version");
     let other = TcpListener::bind("127.0.0.1:0").expect("a port");
     let other_port = other.local_addr().expect("an address").port();
-    // It answers as a web server would.
+    // It answers as a web server would that closes then. Were it gone with something unread, the connection would be reset and the
+    // answer lost: kvstore would know of a database that is away, and wait for it.
     std::thread::spawn(move || {
         for stream in other.incoming().flatten() {
             let _ = std::io::Write::write_all(&mut &stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-            let _ = std::io::Read::read(&mut &stream, &mut [0; 512]);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = std::io::copy(&mut &stream, &mut std::io::sink());
         }
     });
     let port = postgres.port();

@@ -5,7 +5,10 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,6 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// No test waits longer for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// No command takes longer, on however busy a machine.
+const COMMAND_MAX: Duration = Duration::from_secs(300);
 const BINARY: &str = env!("CARGO_BIN_EXE_kvstore");
 
 /// The binary with an environment of its own: settings of the machine must not reach it.
@@ -22,7 +27,7 @@ pub(crate) fn kvstore(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end. One that does not come to it is killed, so that the test tells what it said.
 pub(crate) fn run(mut command: Command, stdin: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
     let mut pipe = child.stdin.take().expect("a pipe");
@@ -31,7 +36,17 @@ pub(crate) fn run(mut command: Command, stdin: &[u8]) -> Output {
         // A command that ends early leaves its input unread.
         let _ = pipe.write_all(&bytes);
     });
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel::<()>();
+    let watcher = std::thread::spawn(move || {
+        if end.recv_timeout(COMMAND_MAX) == Err(RecvTimeoutError::Timeout) {
+            // It may have ended just now.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
     let output = child.wait_with_output().expect("the command ends");
+    drop(ended);
+    watcher.join().expect("the watcher ends");
     writer.join().expect("the input is written");
     output
 }
