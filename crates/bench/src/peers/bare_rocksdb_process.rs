@@ -1,10 +1,11 @@
 //! RocksDB with nothing around it, in a process of its own that takes one command a line and answers with one line of JSON:
-//! `load ENTRIES`, `read SECONDS THREADS` and `quit`. The settings that decide what a read costs are those of kvstore's engine,
+//! `load ENTRIES`, `read SECONDS THREADS`, `serve` and `quit`. The settings that decide what a read costs are those of kvstore's engine,
 //! the least size of the block cache's shards too.
 
 use std::{
     io::{BufRead, Write},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,9 @@ use hdrhistogram::Histogram;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, LruCacheOptions, Options, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
 
+use super::rocksdb_route;
 use crate::{
     load::Sample,
     workload::{key, scattered, value},
@@ -24,6 +27,8 @@ const LOAD_BATCH: u64 = 1_000;
 const SHARD_MB_MIN: usize = 8;
 const SHARDS_MAX: usize = 64;
 const SETTLE_MAX: Duration = Duration::from_secs(300);
+/// Longer than any run: a thread that ends leaves memory behind that the next one does not use.
+const THREADS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// One value in so many is compared byte for byte; the others by their length.
 const COMPARE_EVERY: u64 = 1_000;
 
@@ -50,7 +55,8 @@ pub(crate) struct Loaded {
 impl BareRocksdb {
     /// Obeys commands until there are no more.
     pub(crate) fn run(&self, commands: impl BufRead, out: &mut dyn Write) -> Result<()> {
-        let db = DB::open(&self.options(), &self.dir)?;
+        let db = Arc::new(DB::open(&self.options(), &self.dir)?);
+        let runtime = Builder::new_multi_thread().enable_all().thread_keep_alive(THREADS_KEPT).build()?;
         let (mut entries, mut seeds) = (0, 0..);
         for line in commands.lines() {
             let line = line?;
@@ -62,9 +68,10 @@ impl BareRocksdb {
                 }
                 ["read", seconds, threads] => {
                     let time = Duration::from_secs(seconds.parse()?);
-                    let seeds: Vec<u64> = seeds.by_ref().take(threads.parse()?).collect();
-                    serde_json::to_string(&self.read(&db, entries, time, &seeds)?)?
+                    let reads = Reads { db: Arc::clone(&db), entries, value_bytes: self.value_bytes, until: Instant::now() + time };
+                    serde_json::to_string(&reads.run(&runtime, seeds.by_ref().take(threads.parse()?))?)?
                 }
+                ["serve"] => serde_json::to_string(&rocksdb_route::serve(&runtime, Arc::clone(&db))?)?,
                 ["quit"] => return Ok(()),
                 _ => bail!("unknown command: {line}"),
             };
@@ -120,21 +127,34 @@ impl BareRocksdb {
         settle(db)?;
         Ok(Loaded { seconds })
     }
+}
 
+/// Random reads by some threads, until an instant.
+#[derive(Clone)]
+struct Reads {
+    db: Arc<DB>,
+    entries: u64,
+    value_bytes: usize,
+    until: Instant,
+}
+
+impl Reads {
     /// Reads by as many threads as there are seeds. Those of another run must be others, or it finds in memory what that one read.
-    fn read(&self, db: &DB, entries: u64, time: Duration, seeds: &[u64]) -> Result<Sample> {
-        ensure!(entries > 0 && !seeds.is_empty(), "nothing to read");
+    fn run(&self, runtime: &Runtime, seeds: impl Iterator<Item = u64>) -> Result<Sample> {
+        ensure!(self.entries > 0, "nothing to read");
         let started = Instant::now();
-        let found: Vec<Result<Histogram<u64>>> = std::thread::scope(|scope| {
-            let workers: Vec<_> =
-                seeds.iter().map(|seed| scope.spawn(move || self.read_alone(db, entries, *seed, started + time))).collect();
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("a reader panicked"))).collect()
-        });
-        let elapsed = started.elapsed().as_secs_f64();
+        let threads: Vec<_> = seeds
+            .map(|seed| {
+                let reads = self.clone();
+                runtime.spawn_blocking(move || reads.alone(seed))
+            })
+            .collect();
+        ensure!(!threads.is_empty(), "no thread to read");
         let mut all = histogram()?;
-        for one in found {
-            all.add(&one?)?;
+        for thread in threads {
+            all.add(&runtime.block_on(thread)??)?;
         }
+        let elapsed = started.elapsed().as_secs_f64();
         let percentile = |share| all.value_at_quantile(share) as f64 / 1e3;
         Ok(Sample {
             requests: all.len(),
@@ -147,13 +167,13 @@ impl BareRocksdb {
         })
     }
 
-    fn read_alone(&self, db: &DB, entries: u64, seed: u64, until: Instant) -> Result<Histogram<u64>> {
+    fn alone(&self, seed: u64) -> Result<Histogram<u64>> {
         let mut random = SmallRng::seed_from_u64(seed);
         let mut found = histogram()?;
-        while Instant::now() < until {
-            let number = random.random_range(0..entries);
+        while Instant::now() < self.until {
+            let number = random.random_range(0..self.entries);
             let start = Instant::now();
-            let got = db.get(key(number))?.with_context(|| format!("{} is not there", key(number)))?;
+            let got = self.db.get(key(number))?.with_context(|| format!("{} is not there", key(number)))?;
             found.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
             ensure!(got.len() == self.value_bytes, "{} holds {} bytes", key(number), got.len());
             if found.len() % COMPARE_EVERY == 0 {

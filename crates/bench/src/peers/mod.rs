@@ -5,3 +5,4 @@ pub(crate) mod bare_rocksdb_process;
 pub(crate) mod bare_route;
 pub(crate) mod etcd;
 pub(crate) mod redis;
+mod rocksdb_route;
