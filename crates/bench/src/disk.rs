@@ -17,6 +17,8 @@ use crate::load::Stop;
 
 /// A sync that takes longer is a stall.
 const STALL: Duration = Duration::from_millis(5);
+/// A larger share of the time in stalls is felt by whoever syncs: a hundredth would be all of a p99.
+const CALM_SHARE: f64 = 0.001;
 const BLOCK_BYTES: usize = 4096;
 /// Few enough that the whole file is in memory, and enough that no block is written twice in a row.
 const BLOCKS: u64 = 256;
@@ -39,6 +41,13 @@ impl Stalls {
         let file = NamedTempFile::new_in(folder).context("making a file to overwrite")?;
         let _end = EndOnDrop(stop.clone());
         tokio::task::spawn_blocking(move || overwrite(file.as_file(), pause, &stop)).await?.context("overwriting a file")
+    }
+}
+
+impl Stalls {
+    /// Whether stalls took no more time than can be passed over.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.share <= CALM_SHARE
     }
 }
 
@@ -101,6 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stalls = Stalls::meet(folder.path(), Duration::ZERO, Stop::after(Duration::from_millis(20))).await.unwrap();
         assert!(stalls.longest >= stalls.median && (0.0..=1.0).contains(&stalls.share), "{stalls:?}");
+        assert!(Stalls { share: 0.0, ..stalls.clone() }.is_calm() && !Stalls { share: 0.01, ..stalls }.is_calm());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file is gone");
         let stop = Stop::after(Duration::from_secs(600));
         let unwanted = tokio::time::timeout(Duration::from_millis(1), Stalls::meet(folder.path(), Duration::ZERO, stop.clone())).await;

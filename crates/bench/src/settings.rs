@@ -28,9 +28,9 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: Option<u64>,
 
-    /// Rounds of each measurement; the median counts
-    #[arg(long, global = true, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=99))]
-    rounds: u64,
+    /// Rounds of each measurement; the median counts [default: 5, and 3 for `large`]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=99))]
+    rounds: Option<u64>,
 
     /// A fraction of a second each, one round, 64 connections: shows that everything works, not how fast it is
     #[arg(long, global = true)]
@@ -49,6 +49,13 @@ pub(crate) struct Settings {
     work_dir: Option<PathBuf>,
 }
 
+/// How long and how often, where the user does not say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usual {
+    pub(crate) rounds: u64,
+    pub(crate) seconds: u64,
+}
+
 impl Settings {
     /// Whether this group is to be measured.
     pub(crate) fn wants(&self, group: &str) -> bool {
@@ -63,14 +70,14 @@ impl Settings {
         Ok(())
     }
 
-    /// How long and how often, where nothing is said for so many seconds.
-    pub(crate) fn schedule(&self, seconds: u64) -> Schedule {
+    /// How long and how often.
+    pub(crate) fn schedule(&self, usual: Usual) -> Schedule {
         if self.quick {
             let time = self.seconds.map_or(QUICK_TIME, Duration::from_secs);
             return Schedule { rounds: 1, time, connections: &QUICK_CONNECTIONS };
         }
-        let time = Duration::from_secs(self.seconds.unwrap_or(seconds));
-        Schedule { rounds: usize::try_from(self.rounds).unwrap_or(1), time, connections: &CONNECTIONS }
+        let time = Duration::from_secs(self.seconds.unwrap_or(usual.seconds));
+        Schedule { rounds: usize::try_from(self.rounds.unwrap_or(usual.rounds)).unwrap_or(1), time, connections: &CONNECTIONS }
     }
 
     /// What the figures are for.
@@ -79,8 +86,8 @@ impl Settings {
     }
 
     /// The settings as the report shows them.
-    pub(crate) fn described(&self, seconds: u64) -> Vec<(&'static str, String)> {
-        let Schedule { rounds, time, .. } = self.schedule(seconds);
+    pub(crate) fn described(&self, usual: Usual) -> Vec<(&'static str, String)> {
+        let Schedule { rounds, time, .. } = self.schedule(usual);
         let mut all = vec![("rounds", rounds.to_string()), ("seconds of each", time.as_secs_f64().to_string())];
         if self.quick {
             all.push(("note", "a quick run: it shows that everything works, not how fast it is".to_owned()));

@@ -22,11 +22,11 @@ use crate::{
     progress::progress,
     report::Report,
     rounds::Schedule,
-    settings::{Settings, free_bytes},
+    settings::{Settings, Usual, free_bytes},
     targets::{self, Target},
 };
 
-const SECONDS: u64 = 15;
+const USUAL: Usual = Usual { rounds: 3, seconds: 15 };
 const VALUE_BYTES: usize = 200;
 const LOAD_BATCH: u64 = 5_000;
 const SMALL_KEYS: u64 = 100_000;
@@ -117,8 +117,8 @@ pub(crate) async fn run(settings: &Settings, large: &LargeSettings) -> Result<Re
     settings.check_only(&["reads", "puts"])?;
     let binary = kvstore::binary(settings.server.as_deref())?;
     let work = settings.work_dir()?;
-    let bench = Bench { binary: &binary, work: work.path(), schedule: settings.schedule(SECONDS), settings: large };
-    let mut described = settings.described(SECONDS);
+    let bench = Bench { binary: &binary, work: work.path(), schedule: settings.schedule(USUAL), settings: large };
+    let mut described = settings.described(USUAL);
     described.push(("entries", format!("{} of {VALUE_BYTES} bytes", large.entries)));
     described.push(("memory cap", format!("{} MiB, of which --memory-mb {}", large.cap_mb, large.memory_mb)));
     described.push(("random reads", format!("on the disk as it is, and limited to {} reads a second", large.disk_reads)));
@@ -191,8 +191,7 @@ async fn rest(server: &Kvstore<'_>) {
     }
 }
 
-/// The median of something over the rounds, which must be there.
-fn median_of(values: &[f64], what: &str) -> Result<f64> {
-    let middle = crate::rounds::median(values);
-    middle.is_finite().then_some(middle).with_context(|| format!("{what} was not measured"))
+/// A figure, which must be there.
+fn finite(figure: f64, what: &str) -> Result<f64> {
+    figure.is_finite().then_some(figure).with_context(|| format!("{what} was not measured"))
 }

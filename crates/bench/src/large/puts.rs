@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Bench, SMALL_KEYS, VALUE_BYTES, median_of, memory::Follow};
+use super::{Bench, SMALL_KEYS, VALUE_BYTES, finite, memory::Follow};
 use crate::{
     kvstore::Kvstore,
     load::{Keys, Load, Operation, Pace, Plan, Sample},
@@ -43,9 +43,10 @@ pub(super) async fn measure(bench: &Bench<'_>, server: &Kvstore<'_>, memory: &mu
     let hot_many = Measurement::of(HOT_MANY, "kvstore", HOT_CONNECTIONS, REQUESTS, hot_many);
     let hot_few = Measurement::of(HOT_FEW, "kvstore", HOT_CONNECTIONS, REQUESTS, hot_few);
 
-    let rate = median_of(&[many.median / few.median], "the rate of PUT")?;
-    report.judge(targets::LARGE_PUT, rate, format!("{:.0} against {:.0} a second", many.median, few.median));
-    let p99 = median_of(&[hot_many.p99_us / hot_few.p99_us], "p99 of PUT to hot keys")?;
+    let ratio = many.over(&few);
+    let rate = finite(ratio.median(), "the rate of PUT")?;
+    report.judge(targets::LARGE_PUT, rate, format!("{:.0} against {:.0} a second; {ratio}", many.median, few.median));
+    let p99 = finite(hot_many.p99_us / hot_few.p99_us, "p99 of PUT to hot keys")?;
     let detail = format!("{:.2} ms against {:.2} ms, from the intended times", hot_many.p99_us / 1e3, hot_few.p99_us / 1e3);
     report.judge(targets::LARGE_HOT_PUT, p99, detail);
     report.measurements.extend([many, few, hot_many, hot_few]);

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use super::{Bench, VALUE_BYTES, median_of, memory::Follow};
+use super::{Bench, VALUE_BYTES, finite, memory::Follow};
 use crate::{
     cgroup::Cgroup,
     kvstore::Kvstore,
@@ -38,7 +38,7 @@ pub(super) async fn measure(
     progress!("warming both");
     peers.round().await?;
     memory.begin("reads");
-    peers.compare(LOAD, memory, report).await?.judge([targets::LARGE_READS, targets::LARGE_READS_P99], report)?;
+    peers.compare(LOAD, Some([targets::LARGE_READS, targets::LARGE_READS_P99]), memory, report).await?;
 
     let (reads, limited) = (bench.settings.disk_reads, [targets::LARGE_READS_DISK, targets::LARGE_READS_DISK_P99]);
     // The server's last: it goes on to other loads where the limit can't be set.
@@ -47,7 +47,7 @@ pub(super) async fn measure(
         limited.iter().for_each(|target| report.not_run(*target, format!("{why:#}")));
     } else {
         memory.begin("reads of the slower disk");
-        peers.compare(&format!("{LOAD}, {reads} disk reads a second"), memory, report).await?.judge(limited, report)?;
+        peers.compare(&format!("{LOAD}, {reads} disk reads a second"), Some(limited), memory, report).await?;
         limit(None)?;
     }
 
@@ -57,7 +57,7 @@ pub(super) async fn measure(
     progress!("warming both");
     peers.round().await?;
     memory.begin("reads beside a route");
-    peers.compare(&format!("{LOAD}, both over HTTP"), memory, report).await?;
+    peers.compare(&format!("{LOAD}, both over HTTP"), None, memory, report).await?;
     bare.stop().await
 }
 
@@ -88,7 +88,7 @@ impl Peers<'_> {
         Ok([ours, theirs])
     }
 
-    async fn compare(&mut self, load: &str, memory: &mut Follow, report: &mut Report) -> Result<Compared> {
+    async fn compare(&mut self, load: &str, judged: Option<[Target; 2]>, memory: &mut Follow, report: &mut Report) -> Result<()> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for round in 1..=self.bench.schedule.rounds {
             progress!("{load}, round {round}");
@@ -104,23 +104,20 @@ impl Peers<'_> {
         };
         let ours = Measurement::of(load, "kvstore", readers, REQUESTS, &ours);
         let theirs = Measurement::of(load, peer, readers, REQUESTS, &theirs);
-        report.measurements.extend([ours.clone(), theirs.clone()]);
-        Ok(Compared { ours, theirs })
-    }
-}
-
-struct Compared {
-    ours: Measurement,
-    theirs: Measurement,
-}
-
-impl Compared {
-    fn judge(&self, [rate, p99]: [Target; 2], report: &mut Report) -> Result<()> {
-        let Self { ours, theirs } = self;
-        let rates = format!("{:.0} against {:.0} a second", ours.median, theirs.median);
-        report.judge(rate, median_of(&[ours.median / theirs.median], "the rate of reads")?, rates);
-        let times = format!("{:.2} ms against {:.2} ms", ours.p99_us / 1e3, theirs.p99_us / 1e3);
-        report.judge(p99, median_of(&[ours.p99_us / theirs.p99_us], "p99 of reads")?, times);
+        if let Some(targets) = judged {
+            judge(targets, &ours, &theirs, report)?;
+        }
+        report.measurements.extend([ours, theirs]);
         Ok(())
     }
+}
+
+/// The rate and p99 of reads.
+fn judge([rate, p99]: [Target; 2], ours: &Measurement, theirs: &Measurement, report: &mut Report) -> Result<()> {
+    let ratio = ours.over(theirs);
+    let rates = format!("{:.0} against {:.0} a second; {ratio}", ours.median, theirs.median);
+    report.judge(rate, finite(ratio.median(), "the rate of reads")?, rates);
+    let times = format!("{:.2} ms against {:.2} ms", ours.p99_us / 1e3, theirs.p99_us / 1e3);
+    report.judge(p99, finite(ours.p99_us / theirs.p99_us, "p99 of reads")?, times);
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Figures of a load: at the rate that came about, or at a rate that was set.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::{load::Sample, rounds::median, usage::Usage};
@@ -43,10 +45,36 @@ pub(crate) struct Unit {
     pub(crate) per_request: f64,
 }
 
+/// How many times as fast one load was as another, round by round.
+///
+/// The rounds of both lie beside each other in time: a machine that is slow for a while is so in both parts of a round, but need not
+/// be so in the median rounds of both.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ratio(Vec<f64>);
+
+impl Ratio {
+    /// That of the middle round, which counts; NaN without rounds.
+    pub(crate) fn median(&self) -> f64 {
+        median(&self.0)
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("by rounds")?;
+        self.0.iter().try_for_each(|ratio| write!(f, " {ratio:.2}"))
+    }
+}
+
 /// One per request.
 pub(crate) const REQUESTS: Unit = Unit { name: "requests", per_request: 1.0 };
 
 impl Measurement {
+    /// This load's rate over another's.
+    pub(crate) fn over(&self, other: &Self) -> Ratio {
+        Ratio(self.rounds.iter().zip(&other.rounds).map(|(ours, theirs)| ours / theirs).collect())
+    }
+
     /// Sums up the rounds of a load.
     pub(crate) fn of(load: &str, peer: &'static str, connections: usize, unit: Unit, samples: &[Sample]) -> Self {
         let all = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<f64>>();

@@ -8,7 +8,7 @@ use std::{io::Write, path::Path, process::ExitCode};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-pub(crate) use self::measurement::{Latency, Measurement, REQUESTS, Unit};
+pub(crate) use self::measurement::{Latency, Measurement, REQUESTS, Ratio, Unit};
 use crate::{
     machine::Machine,
     progress::progress,
@@ -72,8 +72,16 @@ impl Report {
 
     /// The median of a load on a peer, where it was measured.
     pub(crate) fn median_of(&self, load: &str, peer: &str, connections: usize) -> Option<f64> {
-        let same = |found: &&Measurement| found.load == load && found.peer == peer && found.connections == connections;
-        self.measurements.iter().find(same).map(|found| found.median)
+        self.measurement(load, peer, connections).map(|found| found.median)
+    }
+
+    /// How many times as fast one peer was as another under a load, where both were measured.
+    pub(crate) fn ratio(&self, load: &str, [peer, other]: [&str; 2], connections: usize) -> Option<Ratio> {
+        Some(self.measurement(load, peer, connections)?.over(self.measurement(load, other, connections)?))
+    }
+
+    fn measurement(&self, load: &str, peer: &str, connections: usize) -> Option<&Measurement> {
+        self.measurements.iter().find(|found| found.load == load && found.peer == peer && found.connections == connections)
     }
 
     /// Judges a figure.
@@ -137,9 +145,9 @@ impl Report {
         std::fs::write(path, serde_json::to_vec_pretty(self)?).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// What kvstore reached under the same load.
+    /// How many times as fast kvstore was under the same load.
     fn ours(&self, of: &Measurement) -> Option<f64> {
-        self.median_of(&of.load, "kvstore", of.connections)
+        self.ratio(&of.load, ["kvstore", of.peer], of.connections).map(|ratio| ratio.median())
     }
 }
 
@@ -160,13 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_that_of_the_medians() {
+    fn a_ratio_is_that_of_the_rounds_and_not_of_the_medians() {
         let report = report();
         assert_eq!(report.median_of("put", "kvstore", 64), Some(60.0));
+        let ratio = report.ratio("put", ["kvstore", "redis"], 64).unwrap();
+        assert_eq!((ratio.median(), ratio.to_string().as_str()), (0.5, "by rounds 0.50 0.89 0.50"));
         assert_eq!(report.median_of("put", "kvstore", 1), None);
         let text = tables::measurements(&report.measurements, |of| report.ours(of)).to_string();
         let redis = text.lines().find(|line| line.contains("redis")).unwrap();
-        for cell in [" 0.60 ", " 1.20 ", " 73 ", " 0.020 ", " 12000.0 "] {
+        for cell in [" 0.50 ", " 1.20 ", " 73 ", " 0.020 ", " 12000.0 "] {
             assert!(redis.contains(cell), "{cell} in {text}");
         }
     }

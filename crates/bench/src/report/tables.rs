@@ -11,7 +11,7 @@ pub(super) fn measurements(all: &[Measurement], ours: impl Fn(&Measurement) -> O
     let mut load = None;
     for found in all {
         let same = load.replace((&found.load, found.connections)) == Some((&found.load, found.connections));
-        let against = ours(found).filter(|_| found.peer != "kvstore").map(|ours| format!("{:.2}", ours / found.median));
+        let against = ours(found).filter(|_| found.peer != "kvstore").map(|ratio| format!("{ratio:.2}"));
         let mut row = vec![
             if same { String::new() } else { found.load.clone() },
             found.connections.to_string(),

@@ -17,7 +17,7 @@ use crate::{
     workload::{BATCH_ITEMS, HOT_KEY, KEYS, PAGE_ENTRIES, VALUE_BYTES},
 };
 
-pub(super) const PUT: &str = "durable PUT, random keys";
+const PUT: &str = "durable PUT, random keys";
 const HOT_GET: &str = "GET, one hot key";
 /// Redis, loaded by redis-benchmark; the targets are set against this.
 const REDIS_BENCHMARK: &str = "redis (redis-benchmark)";
@@ -145,31 +145,31 @@ fn judge(group: &str, report: &mut Report) -> Result<()> {
         _ => &[],
     };
     for (target, load, peer, connections) in ratios {
-        let of = |peer: &str| report.median_of(load, peer, *connections).with_context(|| format!("{load} on {peer} was not measured"));
         // A quick run leaves numbers of connections out.
         if report.measurements.iter().all(|found| found.connections != *connections) {
             continue;
         }
+        let of = |peer: &str| report.median_of(load, peer, *connections).with_context(|| format!("{load} on {peer} was not measured"));
         let (ours, theirs) = (of("kvstore")?, of(peer)?);
-        let aside = aside(load, peer, *connections, ours, report);
-        report.judge(*target, ours / theirs, format!("{ours:.0} against {theirs:.0} a second{aside}"));
+        let ratio = report.ratio(load, ["kvstore", peer], *connections).with_context(|| format!("{load} has no ratio"))?;
+        let aside = aside(load, peer, *connections, report);
+        report.judge(*target, ratio.median(), format!("{ours:.0} against {theirs:.0} a second; {ratio}{aside}"));
     }
     Ok(())
 }
 
 /// What else a reader of a ratio should know.
-fn aside(load: &str, peer: &str, connections: usize, ours: f64, report: &Report) -> String {
+fn aside(load: &str, peer: &str, connections: usize, report: &Report) -> String {
     let of = |load, peer| report.median_of(load, peer, connections);
+    let against = |other| report.ratio(load, ["kvstore", other], connections).map(|ratio| ratio.median());
     match (load, peer) {
         (BATCH, _) => {
             let set = of(BATCH, REDIS_BENCHMARK).zip(of(BATCH_MINIMAL, "kvstore"));
             let minimal = set.map_or(String::new(), |(set, minimal)| format!("; {:.2} x with return=minimal", minimal / set));
-            let mset = of(BATCH, REDIS_MSET).map_or(String::new(), |mset| format!("; {:.2} x against MSET of 1,000", ours / mset));
+            let mset = against(REDIS_MSET).map_or(String::new(), |mset| format!("; {mset:.2} x against MSET of 1,000"));
             minimal + &mset
         }
-        (_, REDIS_BENCHMARK) => {
-            of(load, "redis").map_or(String::new(), |redis| format!("; {:.2} x where one generator loads both", ours / redis))
-        }
+        (_, REDIS_BENCHMARK) => against("redis").map_or(String::new(), |redis| format!("; {redis:.2} x where one generator loads both")),
         _ => String::new(),
     }
 }

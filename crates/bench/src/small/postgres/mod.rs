@@ -155,13 +155,14 @@ fn judge(hits: &str, report: &mut Report) -> Result<()> {
     ];
     for (target, load, ours, theirs) in ratios {
         let of = |peer: &str| report.median_of(load, peer, CONNECTIONS).with_context(|| format!("{load} on {peer} was not measured"));
+        let ratio = report.ratio(load, [ours, theirs], CONNECTIONS).with_context(|| format!("{load} has no ratio"))?;
         let (ours, theirs) = (of(ours)?, of(theirs)?);
         let aside = match load {
             CACHED_GET => format!("; {:.3} x in validate{hits}", of(VALIDATE)? / theirs),
             PUT => format!("; {:.3} x behind a fenced cache", of(FENCED)? / theirs),
             _ => String::new(),
         };
-        report.judge(target, ours / theirs, format!("{ours:.0} against {theirs:.0} a second{aside}"));
+        report.judge(target, ratio.median(), format!("{ours:.0} against {theirs:.0} a second; {ratio}{aside}"));
     }
     Ok(())
 }
