@@ -42,9 +42,7 @@ impl Stalls {
         let _end = EndOnDrop(stop.clone());
         tokio::task::spawn_blocking(move || overwrite(file.as_file(), pause, &stop)).await?.context("overwriting a file")
     }
-}
 
-impl Stalls {
     /// Whether stalls took no more time than can be passed over.
     pub(crate) fn is_calm(&self) -> bool {
         self.share <= CALM_SHARE

@@ -115,8 +115,7 @@ impl Peers<'_> {
 /// The rate and p99 of reads.
 fn judge([rate, p99]: [Target; 2], ours: &Measurement, theirs: &Measurement, report: &mut Report) -> Result<()> {
     let ratio = ours.over(theirs);
-    let rates = format!("{:.0} against {:.0} a second; {ratio}", ours.median, theirs.median);
-    report.judge(rate, finite(ratio.median(), "the rate of reads")?, rates);
+    report.judge(rate, finite(ratio.median(), "the rate of reads")?, ratio.to_string());
     let times = format!("{:.2} ms against {:.2} ms", ours.p99_us / 1e3, theirs.p99_us / 1e3);
     report.judge(p99, finite(ours.p99_us / theirs.p99_us, "p99 of reads")?, times);
     Ok(())

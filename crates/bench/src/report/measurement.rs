@@ -49,20 +49,26 @@ pub(crate) struct Unit {
 ///
 /// The rounds of both lie beside each other in time: a machine that is slow for a while is so in both parts of a round, but need not
 /// be so in the median rounds of both.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Ratio(Vec<f64>);
+#[derive(Debug)]
+pub(crate) struct Ratio {
+    /// The median rates.
+    ours: f64,
+    theirs: f64,
+    rounds: Vec<f64>,
+}
 
 impl Ratio {
     /// That of the middle round, which counts; NaN without rounds.
     pub(crate) fn median(&self) -> f64 {
-        median(&self.0)
+        median(&self.rounds)
     }
 }
 
+/// How the ratio came about.
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("by rounds")?;
-        self.0.iter().try_for_each(|ratio| write!(f, " {ratio:.2}"))
+        write!(f, "{:.0} against {:.0} a second; by rounds", self.ours, self.theirs)?;
+        self.rounds.iter().try_for_each(|ratio| write!(f, " {ratio:.2}"))
     }
 }
 
@@ -72,7 +78,8 @@ pub(crate) const REQUESTS: Unit = Unit { name: "requests", per_request: 1.0 };
 impl Measurement {
     /// This load's rate over another's.
     pub(crate) fn over(&self, other: &Self) -> Ratio {
-        Ratio(self.rounds.iter().zip(&other.rounds).map(|(ours, theirs)| ours / theirs).collect())
+        let rounds = self.rounds.iter().zip(&other.rounds).map(|(ours, theirs)| ours / theirs).collect();
+        Ratio { ours: self.median, theirs: other.median, rounds }
     }
 
     /// Sums up the rounds of a load.

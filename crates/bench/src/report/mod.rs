@@ -172,7 +172,7 @@ mod tests {
         let report = report();
         assert_eq!(report.median_of("put", "kvstore", 64), Some(60.0));
         let ratio = report.ratio("put", ["kvstore", "redis"], 64).unwrap();
-        assert_eq!((ratio.median(), ratio.to_string().as_str()), (0.5, "by rounds 0.50 0.89 0.50"));
+        assert_eq!((ratio.median(), ratio.to_string().as_str()), (0.5, "60 against 100 a second; by rounds 0.50 0.89 0.50"));
         assert_eq!(report.median_of("put", "kvstore", 1), None);
         let text = tables::measurements(&report.measurements, |of| report.ours(of)).to_string();
         let redis = text.lines().find(|line| line.contains("redis")).unwrap();
